@@ -1,0 +1,23 @@
+import { concat, type Bytes, utf8 } from './bytes.ts';
+import { ProtocolError } from './errors.ts';
+
+/** `DS(l)`: the domain separator of PROTOCOL.md section 2. */
+export function separator(label: string): Bytes {
+  return utf8(`zeroreel/v1/${label}\0`);
+}
+
+/** WebCrypto, or `unsupported`: no fallback stands in for it. */
+export function subtle(): SubtleCrypto {
+  const found = (globalThis.crypto as Crypto | undefined)?.subtle as SubtleCrypto | undefined;
+  if (!found) throw new ProtocolError('unsupported', 'WebCrypto is missing; open the page over https');
+  return found;
+}
+
+export async function sha256(bytes: Uint8Array): Promise<Bytes> {
+  return new Uint8Array(await subtle().digest('SHA-256', bytes as Bytes));
+}
+
+/** `H(l, m)` = SHA-256(DS(l) || m), 32 bytes. */
+export async function hash(label: string, ...message: readonly Uint8Array[]): Promise<Bytes> {
+  return sha256(concat(separator(label), ...message));
+}
