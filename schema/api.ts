@@ -1,0 +1,246 @@
+/**
+ * The HTTP API, as both sides parse it. Binary records travel as base64url without padding, ids are 22 characters,
+ * hashes 43, times are milliseconds since the Unix epoch. Unknown members are refused in requests and dropped in answers.
+ */
+import { z } from 'zod';
+
+/** 16 bytes; the last character's unused bits are zero, so that one id has one text. */
+export const idSchema = z.string().regex(/^[A-Za-z0-9_-]{21}[AQgw]$/, 'expected 16 bytes as base64url');
+/** 32 bytes. */
+export const hashSchema = z.string().regex(/^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/, 'expected 32 bytes as base64url');
+
+function recordSchema(maximumBytes: number) {
+  return z
+    .string()
+    .max(Math.ceil((maximumBytes * 4) / 3))
+    .regex(/^[A-Za-z0-9_-]+$/, 'expected base64url');
+}
+
+const uint = z.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER);
+const u32 = z.number().int().nonnegative().max(0xffffffff);
+const u16 = z.number().int().nonnegative().max(0xffff);
+
+/** Uploads that one call may ask for, and how far a track may run ahead of its newest head. */
+export const UPLOADS_PER_CALL = 64;
+export const UPLOAD_WINDOW = 64;
+/** Downloads that one call may ask for. */
+export const DOWNLOADS_PER_CALL = 256;
+
+// ---- errors: RFC 9457 ---------------------------------------------------------------------------------------------------
+export const problemSchema = z.looseObject({
+  type: z.string(),
+  title: z.string(),
+  status: z.number(),
+  /** Stable; what programs switch on. */
+  code: z.string(),
+  detail: z.string(),
+  hint: z.string().optional(),
+});
+export type Problem = z.infer<typeof problemSchema>;
+
+// ---- the service -----------------------------------------------------------------------------------------------------------
+export const serviceSchema = z.object({
+  name: z.literal('zeroreel'),
+  /** Origin and verifier key of the retention log: what a policy pins. */
+  log: z.object({ origin: z.string(), vkey: z.string() }),
+  now_ms: uint,
+  retention_days: z.object({ maximum: z.number() }),
+});
+
+// ---- exams -------------------------------------------------------------------------------------------------------------------
+export const publishPolicyRequest = z.strictObject({ policy: recordSchema(300 * 1024) });
+export const publishPolicyResponse = z.object({ exam_id: idSchema, seq: u32, policy_hash: hashSchema });
+export const policyResponse = z.object({ exam_id: idSchema, seq: u32, policy_hash: hashSchema, policy: z.string() });
+export const examsResponse = z.object({
+  exams: z.array(policyResponse),
+  cursor: z.string().optional(),
+});
+
+// ---- open -------------------------------------------------------------------------------------------------------------------
+export const openRequest = z.strictObject({
+  /** ZROP record, signed. */
+  open: recordSchema(70 * 1024),
+  /** ZRWR records, in the order of their hashes in OPEN. */
+  wraps: z.array(recordSchema(2048)).min(1).max(64),
+  /** The shred share, 32 bytes. */
+  shred: hashSchema,
+  /** SHA-256 of the upload token that the recorder chose: an open that is sent again needs no other answer. */
+  token_hash: hashSchema,
+  /** SHA-256 of the policy's notice: what the student was shown and acknowledged. */
+  notice_hash: hashSchema,
+});
+export const openResponse = z.object({
+  recording_id: idSchema,
+  epoch: u32,
+  opened_ms: uint,
+  delete_by_ms: uint,
+  uploads_until_ms: uint,
+  /** Log index of `recording.opened`: before it is there, no upload is signed. */
+  opened_position: uint,
+});
+
+// ---- upload -----------------------------------------------------------------------------------------------------------------
+export const uploadsRequest = z.strictObject({
+  epoch: u32,
+  chunks: z
+    .array(z.strictObject({ track: u16, seq: u32, bytes: uint, sha256: hashSchema }))
+    .min(1)
+    .max(UPLOADS_PER_CALL),
+  /** The newest head, to save a call. */
+  head: recordSchema(2048).optional(),
+});
+export const receiptResponse = z.object({
+  /** ZRRC record, signed by the log's key. */
+  receipt: z.string(),
+  state: z.enum(['open', 'closed']),
+});
+export const uploadsResponse = z.object({
+  uploads: z.array(
+    z.discriminatedUnion('state', [
+      z.object({
+        state: z.literal('signed'),
+        track: u16,
+        seq: u32,
+        url: z.string(),
+        headers: z.record(z.string(), z.string()),
+        expires_ms: uint,
+      }),
+      /** A head covers it already. */
+      z.object({ state: z.literal('stored'), track: u16, seq: u32 }),
+    ]),
+  ),
+  receipt: receiptResponse.optional(),
+});
+
+// ---- head and close ------------------------------------------------------------------------------------------------------------
+export const headRequest = z.strictObject({ head: recordSchema(2048) });
+export const statusResponse = z.object({
+  state: z.enum(['open', 'closed', 'abandoned', 'purging', 'deleted', 'verified']),
+  epoch: u32,
+  last_epoch: u32,
+  delete_by_ms: uint,
+  uploads_until_ms: uint,
+  head: z.object({ head_hash: hashSchema, head_seq: u32 }).nullable(),
+  tracks: z.array(z.object({ track: u16, count: u32, bytes: uint })),
+  /** Signed and not yet covered by a head. */
+  pending: z.array(z.object({ track: u16, seq: u32, bytes: uint, sha256: hashSchema })),
+});
+
+// ---- review -------------------------------------------------------------------------------------------------------------------
+export const recordingSchema = z.object({
+  recording_id: idSchema,
+  exam_id: idSchema,
+  state: statusResponse.shape.state,
+  practice: z.boolean(),
+  opened_ms: uint,
+  delete_by_ms: uint,
+  ended_ms: uint.nullable(),
+  epochs: u32,
+  objects: uint,
+  bytes: uint,
+  releases: uint,
+});
+export type RecordingSummary = z.infer<typeof recordingSchema>;
+export const recordingsResponse = z.object({ recordings: z.array(recordingSchema), cursor: z.string().optional() });
+
+export const releaseRequest = z.strictObject({
+  /** Who is going to read: one of the recording's recipients or grantees, 16 bytes. */
+  key_id: idSchema,
+  purpose: z.enum(['review', 'export', 'grant']),
+});
+export const releaseResponse = z.object({
+  recording: recordingSchema,
+  /** Every policy that an epoch or a grant names. */
+  policies: z.array(z.object({ policy_hash: hashSchema, policy: z.string() })),
+  epochs: z.array(
+    z.object({
+      epoch: u32,
+      open: z.string(),
+      opened_position: uint,
+      shred: z.string(),
+      wraps: z.array(z.object({ key_id: idSchema, wrap: z.string() })),
+      grants: z.array(z.object({ to_key_id: idSchema, grant: z.string(), wrap: z.string() })),
+      head: z.string().nullable(),
+      /** What the bucket's listing holds now: `end` is the highest seq plus one, `missing` the gaps below it. */
+      tracks: z.array(z.object({ track: u16, end: u32, bytes: uint, missing: z.array(u32) })),
+    }),
+  ),
+});
+export type Release = z.infer<typeof releaseResponse>;
+
+export const downloadsRequest = z.strictObject({
+  objects: z
+    .array(z.strictObject({ epoch: u32, track: u16, seq: u32 }))
+    .min(1)
+    .max(DOWNLOADS_PER_CALL),
+});
+export const downloadsResponse = z.object({
+  downloads: z.array(z.object({ epoch: u32, track: u16, seq: u32, url: z.string() })),
+  expires_ms: uint,
+});
+
+export const grantRequest = z.strictObject({
+  /** ZRGR record and the ZRWR record whose hash it holds. */
+  grant: recordSchema(1024),
+  wrap: recordSchema(2048),
+  /** The newer policy in which the reader is a recipient. */
+});
+export const exportRequest = z.strictObject({ key_id: idSchema, kind: z.enum(['sealed', 'decrypted']) });
+export const erasureRequest = z.strictObject({
+  reason: z.enum(['student', 'owner', 'operator']),
+});
+export const erasureResponse = z.object({ recording_id: idSchema, delete_by_ms: uint });
+export const positionResponse = z.object({ recorded: z.literal(true) });
+
+// ---- receipts and the log ----------------------------------------------------------------------------------------------------
+export const receiptStatusResponse = z.object({
+  recording_id: idSchema,
+  state: statusResponse.shape.state,
+  opened_ms: uint,
+  delete_by_ms: uint,
+  deleted_ms: uint.nullable(),
+  releases: uint,
+  /** The log's entries about this recording, each with its exact bytes and a proof against the newest checkpoint (C2SP tlog-proof). */
+  entries: z.array(z.object({ index: uint, entry: z.string(), proof: z.string().nullable() })),
+  vkey: z.string(),
+});
+
+// ---- keys and tokens ------------------------------------------------------------------------------------------------------------
+export const enrolKeyRequest = z.strictObject({ document: recordSchema(8192) });
+export const keysResponse = z.object({ keys: z.array(z.object({ key_id: idSchema, op: u16, document: z.string() })) });
+
+export const roleSchema = z.enum(['admin', 'instructor', 'compliance']);
+export const tokenRequest = z.strictObject({
+  role: roleSchema,
+  label: z.string().min(1).max(100),
+  days: z.number().int().min(1).max(366),
+});
+export const tokenResponse = z.object({
+  /** Shown once; the server keeps its hash. */
+  token: z.string(),
+  prefix: z.string(),
+  role: roleSchema,
+  expires_ms: uint,
+});
+export const tokensResponse = z.object({
+  tokens: z.array(
+    z.object({
+      prefix: z.string(),
+      role: roleSchema,
+      label: z.string(),
+      created_ms: uint,
+      expires_ms: uint,
+      revoked_ms: uint.nullable(),
+    }),
+  ),
+});
+
+// ---- jobs -------------------------------------------------------------------------------------------------------------------------
+export const purgeResponse = z.object({
+  due: uint,
+  deleted: uint,
+  verified: uint,
+  objects: uint,
+  /** Recordings that could not be finished this time, with the reason; the next run takes them up again. */
+  failed: z.array(z.object({ recording_id: idSchema, reason: z.string() })),
+});

@@ -1,0 +1,255 @@
+/**
+ * The metadata store's port. Ids and hashes are base64url text, records are their exact bytes, times are ms.
+ *
+ * Every write is one atomic list of statements (the only one that SQLite and D1 share): rows and log entries are
+ * committed together, durably, or not at all. A write that changes what a recording may claim takes its log entry as an
+ * argument, so a state change without its entry cannot be expressed. Writes are compare-and-swap: `false` means that the
+ * condition in their comment no longer held and nothing was written; the caller reads again and decides.
+ */
+import type { Bytes } from '../../crypto/format/bytes.ts';
+import type { LogEntry } from '../../crypto/log/entry.ts';
+
+export interface PolicyRow {
+  examId: string;
+  /** Strictly increasing per exam. */
+  seq: number;
+  policyHash: string;
+  /** H("owner", identity key) of the owner: the same for every policy of an exam. */
+  ownerHash: string;
+  bytes: Bytes;
+  publishedMs: number;
+}
+
+/**
+ * open -> closed | abandoned; any of them -> purging (no URL is signed any more) -> deleted (a listing was empty)
+ * -> verified (a listing was empty after the last URL had died).
+ */
+export type RecordingState = 'open' | 'closed' | 'abandoned' | 'purging' | 'deleted' | 'verified';
+
+export interface RecordingRow {
+  id: string;
+  examId: string;
+  state: RecordingState;
+  practice: boolean;
+  openedMs: number;
+  /** Only ever brought forward; the database refuses the rest. */
+  deleteByMs: number;
+  /** No upload URL outlives this. */
+  uploadsUntilMs: number;
+  /** Log index of `recording.opened`. */
+  openedPosition: number;
+  /** Public key of the seat ticket it was opened with, base64url; one recording per ticket. */
+  ticket: string | null;
+  /** Number of the newest epoch. */
+  lastEpoch: number;
+  /** When the recorder was last heard of. */
+  seenMs: number;
+  endedMs: number | null;
+  /** How often its keys were released to a reader. */
+  releases: number;
+  /** Expiry of the newest URL that was ever signed for an upload. */
+  lastUrlMs: number;
+  /** Objects and bytes found by the listing at its end, and later those destroyed. */
+  objects: number;
+  bytes: number;
+  deletedMs: number | null;
+}
+
+export interface EpochRow {
+  recordingId: string;
+  epoch: number;
+  openHash: string;
+  open: Bytes;
+  policyHash: string;
+  recorderPk: string;
+  /** SHA-256 of the upload token, which only the recorder knows. */
+  tokenHash: string;
+  openedMs: number;
+  /** Newest accepted head; null before the first. */
+  head: Bytes | null;
+  headHash: string | null;
+  headSeq: number | null;
+}
+
+/** What the newest head claims and a listing confirmed; one row per track, however many chunks. */
+export interface TrackRow {
+  recordingId: string;
+  epoch: number;
+  track: number;
+  kind: number;
+  codec: string;
+  count: number;
+  bytes: number;
+}
+
+export interface WrapRow {
+  recordingId: string;
+  epoch: number;
+  keyId: string;
+  role: number;
+  wrap: Bytes;
+}
+
+export interface GrantRow {
+  recordingId: string;
+  epoch: number;
+  grantHash: string;
+  toKeyId: string;
+  grant: Bytes;
+  wrap: Bytes;
+}
+
+/** An upload that was signed and that no head covers yet. */
+export interface PendingRow {
+  track: number;
+  seq: number;
+  bytes: number;
+  /** SHA-256 of the object, base64url. */
+  sha256: string;
+}
+
+export type Role = 'admin' | 'instructor' | 'compliance';
+
+export interface TokenRow {
+  /** SHA-256 of the token, base64url. */
+  tokenHash: string;
+  /** First characters of the token, to tell tokens apart. */
+  prefix: string;
+  role: Role;
+  label: string;
+  createdMs: number;
+  expiresMs: number;
+  revokedMs: number | null;
+}
+
+export interface KeyRow {
+  identity: string;
+  keyId: string;
+  /** 1 add, 2 rotate, 3 revoke. */
+  op: number;
+  document: Bytes;
+  enrolledMs: number;
+}
+
+export interface CheckpointRow {
+  size: number;
+  /** The signed note. */
+  note: string;
+  publishedMs: number;
+}
+
+/** One tile of the log's tree: `hashes` is width x 32 bytes (C2SP tlog-tiles). */
+export interface TileRow {
+  level: number;
+  index: number;
+  hashes: Bytes;
+}
+
+export interface IndexedEntry {
+  index: number;
+  bytes: Bytes;
+}
+
+export interface Store {
+  // ---- exams -------------------------------------------------------------------------------------------------------
+  /** Holds while no policy of the exam has this seq or a higher one, and none has another owner. */
+  publishPolicy(policy: PolicyRow, entry: LogEntry): Promise<boolean>;
+  latestPolicy(examId: string): Promise<PolicyRow | undefined>;
+  policyByHash(examId: string, policyHash: string): Promise<PolicyRow | undefined>;
+  /** Newest policy of each exam by exam id, after `cursor`. */
+  exams(limit: number, cursor?: string): Promise<PolicyRow[]>;
+
+  // ---- the life of a recording ---------------------------------------------------------------------------------------
+  /** Holds while neither the recording's id nor its ticket was used. The row's `openedPosition` is filled in by the store. */
+  openRecording(
+    recording: Omit<RecordingRow, 'openedPosition'>,
+    epoch: EpochRow,
+    tracks: readonly TrackRow[],
+    wraps: readonly WrapRow[],
+    entry: LogEntry,
+  ): Promise<boolean>;
+  /** Holds while the recording is open and its newest epoch is `epoch.epoch - 1`. */
+  openEpoch(epoch: EpochRow, tracks: readonly TrackRow[], wraps: readonly WrapRow[], entry: LogEntry): Promise<boolean>;
+  recording(id: string): Promise<RecordingRow | undefined>;
+  /** The hot read of every recorder's call: recording, epoch and its tracks. */
+  epoch(recordingId: string, epoch: number): Promise<{ recording: RecordingRow; epoch: EpochRow; tracks: TrackRow[] } | undefined>;
+  epochs(recordingId: string): Promise<EpochRow[]>;
+  tracks(recordingId: string): Promise<TrackRow[]>;
+  wraps(recordingId: string): Promise<WrapRow[]>;
+  grants(recordingId: string): Promise<GrantRow[]>;
+  recordings(examId: string, limit: number, cursor?: string): Promise<RecordingRow[]>;
+  /**
+   * Remembers what is about to be signed, before it is handed out. A row that is already there stays as it is. Raises
+   * `lastUrlMs` to `urlExpiresMs` and `seenMs` to `now`. Holds while the recording is open. The rows that are now there
+   * for the same (track, seq) come back from `pending`.
+   */
+  rememberUploads(recordingId: string, epoch: number, rows: readonly PendingRow[], urlExpiresMs: number, now: number): Promise<boolean>;
+  pending(recordingId: string, epoch: number): Promise<PendingRow[]>;
+  /**
+   * Stores the head, the tracks' new counts, and drops the pending rows that it covers. Holds while the recording is
+   * open and the epoch's newest head is still `previousHeadHash`. With `close` the recording ends in the same step.
+   */
+  acceptHead(
+    head: { recordingId: string; epoch: number; head: Bytes; headHash: string; headSeq: number },
+    previousHeadHash: string | null,
+    tracks: readonly { track: number; count: number; bytes: number }[],
+    now: number,
+    close?: { objects: number; bytes: number; entry: LogEntry },
+  ): Promise<boolean>;
+  /** Holds while it is open and was not seen after `seenMs`. */
+  abandon(recordingId: string, seenMs: number, now: number, totals: { objects: number; bytes: number }, entry: LogEntry): Promise<boolean>;
+  /** Open recordings not seen since `seenBefore` or whose uploads ended before `endedBefore`, oldest first. */
+  idle(seenBefore: number, endedBefore: number, limit: number): Promise<RecordingRow[]>;
+  /** Counts an opening by a reader. Holds while no deletion was begun. */
+  release(recordingId: string, entries: readonly LogEntry[]): Promise<boolean>;
+  /** Holds while no deletion was begun and the recording has no grant with this hash. */
+  addGrant(grant: GrantRow, entry: LogEntry): Promise<boolean>;
+  /** Brings `delete_by` forward. Holds while no deletion was begun and `deleteByMs` is earlier than the one that stands. */
+  bringForward(recordingId: string, deleteByMs: number, entry: LogEntry): Promise<boolean>;
+
+  // ---- its death -----------------------------------------------------------------------------------------------------
+  /** Recordings due at `now` and not yet deleted, by (delete_by, id), after `cursor`: those already `purging` too. */
+  due(now: number, limit: number, cursor?: { deleteByMs: number; id: string }): Promise<RecordingRow[]>;
+  /** open | closed | abandoned -> purging. From here no URL is signed. */
+  intendDeletion(recordingId: string, entry: LogEntry): Promise<boolean>;
+  /** Destroys wraps and grants; answers how many wraps there were. Idempotent. Holds only in `purging`. */
+  destroyWraps(recordingId: string): Promise<number>;
+  /** purging -> deleted; epochs, tracks, heads and pending rows go, the tombstone stays. */
+  completeDeletion(recordingId: string, destroyed: { objects: number; bytes: number }, now: number, entry: LogEntry): Promise<boolean>;
+  /** Deleted recordings whose last URL died before `urlsDeadBefore` and that were deleted before `deletedBefore`. */
+  unverified(urlsDeadBefore: number, deletedBefore: number, limit: number, cursor?: string): Promise<RecordingRow[]>;
+  /** deleted -> verified. */
+  verifyDeletion(recordingId: string, entry: LogEntry): Promise<boolean>;
+  /** When it returns, what was deleted before is in no file of the database: free pages are zeroed, the journal is truncated. */
+  scrub(): Promise<void>;
+
+  // ---- the retention log -----------------------------------------------------------------------------------------------
+  /** Entries that accompany no row: runs, heartbeats, anomalies, attestations. Answers the index of the first. */
+  append(entries: readonly LogEntry[]): Promise<number>;
+  logSize(): Promise<number>;
+  entries(from: number, limit: number): Promise<IndexedEntry[]>;
+  entriesOf(recordingId: string): Promise<IndexedEntry[]>;
+  newestCheckpoint(): Promise<CheckpointRow | undefined>;
+  /** The newest checkpoint of at most that size. */
+  checkpointAt(size: number): Promise<CheckpointRow | undefined>;
+  checkpoints(from: number, limit: number): Promise<CheckpointRow[]>;
+  /** Replaces the tiles and adds the checkpoint. Holds while the newest checkpoint has size `previousSize` (0: none). */
+  publish(checkpoint: CheckpointRow, tiles: readonly TileRow[], previousSize: number): Promise<boolean>;
+  tile(level: number, index: number): Promise<TileRow | undefined>;
+
+  // ---- keys, tokens, leases ----------------------------------------------------------------------------------------------
+  /** Holds while this exact document was not enrolled before. */
+  enrolKey(key: KeyRow, entry: LogEntry): Promise<boolean>;
+  keys(identity: string): Promise<KeyRow[]>;
+  addToken(token: TokenRow): Promise<void>;
+  tokenByHash(tokenHash: string): Promise<TokenRow | undefined>;
+  tokens(): Promise<TokenRow[]>;
+  revokeToken(prefix: string, now: number): Promise<boolean>;
+  /** True when `holder` has the lease until `untilMs`: it was free, expired at `now`, or already its own. */
+  lease(name: string, holder: string, now: number, untilMs: number): Promise<boolean>;
+  unlease(name: string, holder: string): Promise<void>;
+
+  /** Which of these epochs exist: what the vault's sweep asks before it destroys a share. */
+  existingEpochs(epochs: readonly { recordingId: string; epoch: number }[]): Promise<{ recordingId: string; epoch: number }[]>;
+  close(): Promise<void>;
+}
