@@ -8,7 +8,7 @@ export function separator(label: string): Bytes {
 
 /** WebCrypto, or `unsupported`: no fallback stands in for it. */
 export function subtle(): SubtleCrypto {
-  const found = (globalThis.crypto as Crypto | undefined)?.subtle as SubtleCrypto | undefined;
+  const found = (globalThis.crypto as Crypto | undefined)?.subtle;
   if (!found) throw new ProtocolError('unsupported', 'WebCrypto is missing; open the page over https');
   return found;
 }
