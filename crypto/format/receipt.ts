@@ -47,14 +47,18 @@ export async function encodeReceipt(fields: ReceiptFields, signer: Signer): Prom
   return concat(body, await signer.sign('receipt', await hash('receipt', body)));
 }
 
+function parseState(value: number): ReceiptState {
+  if (value !== RECEIPT_OPEN && value !== RECEIPT_CLOSED) {
+    throw new ProtocolError('format', `unknown receipt state ${value}`);
+  }
+  return value;
+}
+
 /** Strict, signature not yet checked; throws `format` or `length`. */
 export function parseReceipt(bytes: Uint8Array): ReceiptRecord {
   const reader = new Reader(bytes);
   reader.magic('ZRRC');
-  const state = reader.u8();
-  if (state !== RECEIPT_OPEN && state !== RECEIPT_CLOSED) {
-    throw new ProtocolError('format', `unknown receipt state ${state}`);
-  }
+  const state = parseState(reader.u8());
   reader.reserved(2);
   const fields = {
     state: state,
