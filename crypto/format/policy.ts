@@ -59,6 +59,8 @@ export const policySchema = z
     owner: identityText,
     not_before: milliseconds,
     not_after: milliseconds,
+    /** Who may open a recording: the holder of a seat ticket, or anybody who has the link. */
+    admission: z.enum(['ticket', 'link']),
     min_suite: suite,
     tracks: z
       .array(z.strictObject({ id: z.int().min(0).max(0xffff), kind, required: z.boolean() }))
@@ -117,6 +119,12 @@ export async function ownerHash(identityKey: Uint8Array): Promise<Bytes> {
 /** policy_hash = H("policy", body). */
 export async function policyHash(body: Uint8Array): Promise<Bytes> {
   return hash('policy', body);
+}
+
+/** H("notice", u32 length of text || text || contact): what the student acknowledges, and what the log says was shown. */
+export async function noticeHash({ notice }: Pick<Policy, 'notice'>): Promise<Bytes> {
+  const text = utf8(notice.text);
+  return hash('notice', new Writer().u32(text.length).bytes(text).bytes(utf8(notice.contact)).finish());
 }
 
 /** One entry of `recipients`, its suite and key id computed from the key's text. */
