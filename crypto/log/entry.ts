@@ -101,7 +101,7 @@ export const logEntrySchema = z.discriminatedUnion('type', [
   }),
   entryOf('anomaly.closed', { anomaly: id, resolution: z.enum(['repaired', 'deleted', 'explained', 'lost']) }),
   entryOf('storage.attested', {
-    versioning: z.enum(['off', 'on', 'suspended', 'unknown']),
+    versioning: z.enum(['off', 'enabled', 'suspended', 'unknown']),
     object_lock: found,
     lifecycle_days: z.int().positive().nullable(),
     enforces: z.strictObject({ signature: found, expiry: found, length: found, sha256: found, create_only: found }),

@@ -23,7 +23,7 @@ export interface TileContent {
   readonly bytes: Bytes;
 }
 
-/** Gives the contents of hash tiles, in the order asked; called once with everything needed. */
+/** Gives the contents of hash tiles, in the order asked; called once with everything needed. Wider than asked is accepted. */
 export type ReadTiles = (tiles: readonly Tile[]) => Promise<readonly Uint8Array[]> | readonly Uint8Array[];
 
 function indexPath(index: number): string {
@@ -113,16 +113,17 @@ function foldPairs(hashes: readonly Uint8Array[]): Uint8Array {
   return row[0]!;
 }
 
-async function readChecked(tiles: readonly Tile[], read: ReadTiles): Promise<readonly Uint8Array[]> {
-  if (tiles.length === 0) return [];
-  const contents = await read(tiles);
-  for (const [i, tile] of tiles.entries()) {
-    const found = contents[i]?.length ?? 0;
+/** A wider tile than asked for is good too: a tile only ever grows to the right, so it begins with the narrower one. */
+async function readChecked(tiles: readonly Tile[], read: ReadTiles): Promise<Uint8Array[]> {
+  const contents = tiles.length > 0 ? await read(tiles) : [];
+  return tiles.map((tile, i) => {
+    const bytes = contents[i] ?? new Uint8Array(0);
     const expected = tile.width * HASH_BYTES;
-    if (found !== expected)
-      throw new ProtocolError('log', `expected ${expected} bytes in ${tilePath(tile)}, found ${found}`);
-  }
-  return contents;
+    if (bytes.length < expected || bytes.length > TILE_WIDTH * HASH_BYTES || bytes.length % HASH_BYTES > 0) {
+      throw new ProtocolError('log', `expected ${expected} bytes in ${tilePath(tile)}, found ${bytes.length}`);
+    }
+    return bytes.subarray(0, expected);
+  });
 }
 
 /**
