@@ -1,0 +1,250 @@
+import type { z } from 'zod';
+import {
+  downloadsResponse,
+  erasureResponse,
+  examsResponse,
+  keysResponse,
+  openResponse,
+  policyResponse,
+  positionResponse,
+  problemSchema,
+  publishPolicyResponse,
+  purgeResponse,
+  receiptResponse,
+  receiptStatusResponse,
+  recordingSchema,
+  recordingsResponse,
+  releaseResponse,
+  serviceSchema,
+  statusResponse,
+  tokenResponse,
+  tokensResponse,
+  uploadsResponse,
+  type downloadsRequest,
+  type erasureRequest,
+  type exportRequest,
+  type grantRequest,
+  type openRequest,
+  type releaseRequest,
+  type tokenRequest,
+  type uploadsRequest,
+} from '../../schema/api.ts';
+import { toBase64Url, type Bytes } from '../../crypto/format/bytes.ts';
+import { systemEnvironment, type Environment } from './environment.ts';
+import { ApiError, ClientError } from './errors.ts';
+import { DEFAULT_RETRY, exchange, type Exchange, type RetryPolicy } from './transport.ts';
+
+export interface ApiOptions {
+  /** Origin of the service, e.g. `https://zeroreel.example.edu`. */
+  url: string;
+  /** Bearer token of staff. Recorders pass the epoch's upload token by call instead. */
+  token?: string | undefined;
+  environment?: Environment;
+  retry?: Partial<RetryPolicy>;
+}
+
+/** A purge lists whole buckets before it answers. */
+const PURGE_TIMEOUT_MS = 15 * 60_000;
+const decoder = new TextDecoder();
+
+interface Call {
+  body?: unknown;
+  token?: string | undefined;
+  retry?: Partial<RetryPolicy>;
+  signal?: AbortSignal | undefined;
+}
+
+/**
+ * The HTTP API, typed and checked: every answer is parsed by the schema that the server shares. Each method throws
+ * `ApiError` for a refusal, and `ClientError` `unreachable` or `answer` for what is no answer of this service.
+ */
+export class Api {
+  readonly url: string;
+  readonly environment: Environment;
+  readonly #token: string | undefined;
+  readonly #retry: RetryPolicy;
+
+  constructor(options: ApiOptions) {
+    this.url = new URL(options.url).origin;
+    this.environment = options.environment ?? systemEnvironment;
+    this.#token = options.token;
+    this.#retry = { ...DEFAULT_RETRY, ...options.retry };
+  }
+
+  // ---- the service and its log -----------------------------------------------------------------------------------------
+  service() {
+    return this.#json('GET', '/v1/service', serviceSchema);
+  }
+
+  /** The newest checkpoint, a signed note; undefined while the log has published none. */
+  async checkpoint(): Promise<string | undefined> {
+    const answer = await this.#call('GET', '/log/checkpoint');
+    return answer.status === 404 ? undefined : decoder.decode(this.#accept(answer).body);
+  }
+
+  /** A tile by its C2SP path, e.g. `tile/0/x001/234.p/7`; undefined where it is not published. */
+  async tile(path: string): Promise<Bytes | undefined> {
+    const answer = await this.#call('GET', `/log/${path}`);
+    return answer.status === 404 ? undefined : this.#accept(answer).body;
+  }
+
+  async vkey(): Promise<string> {
+    return decoder.decode(this.#accept(await this.#call('GET', '/log/vkey')).body).trim();
+  }
+
+  /** A C2SP tlog-proof of one entry against the newest checkpoint. */
+  async logProof(index: number): Promise<string> {
+    return decoder.decode(this.#accept(await this.#call('GET', `/v1/log/proofs/${index}`)).body);
+  }
+
+  // ---- exams -----------------------------------------------------------------------------------------------------------
+  publishPolicy(policy: Bytes) {
+    return this.#json('POST', '/v1/exams', publishPolicyResponse, { body: { policy: toBase64Url(policy) } });
+  }
+
+  exams(cursor?: string) {
+    return this.#json('GET', `/v1/exams${query({ cursor })}`, examsResponse);
+  }
+
+  /** The exam's newest policy, or the one with that hash. Public. */
+  policy(examId: string, hash?: string) {
+    return this.#json('GET', `/v1/exams/${examId}/policy${query({ hash })}`, policyResponse);
+  }
+
+  recordings(examId: string, page: { limit?: number; cursor?: string | undefined } = {}) {
+    return this.#json('GET', `/v1/exams/${examId}/recordings${query(page)}`, recordingsResponse);
+  }
+
+  // ---- recording -------------------------------------------------------------------------------------------------------
+  /** Opens a recording or its next epoch. The same request again gets the same answer. */
+  open(examId: string, request: z.input<typeof openRequest>, signal?: AbortSignal) {
+    return this.#json('POST', `/v1/exams/${examId}/recordings`, openResponse, { body: request, signal });
+  }
+
+  uploads(recordingId: string, token: string, request: z.input<typeof uploadsRequest>, signal?: AbortSignal) {
+    return this.#json('POST', `/v1/recordings/${recordingId}/uploads`, uploadsResponse, {
+      body: request,
+      token,
+      signal,
+    });
+  }
+
+  /** The same head again gets its receipt again. `chunks-missing` names what the bucket's listing does not have. */
+  head(recordingId: string, token: string, head: Bytes, signal?: AbortSignal) {
+    const body = { head: toBase64Url(head) };
+    return this.#json('POST', `/v1/recordings/${recordingId}/heads`, receiptResponse, { body, token, signal });
+  }
+
+  status(recordingId: string, epoch: number, token: string, signal?: AbortSignal) {
+    return this.#json('GET', `/v1/recordings/${recordingId}/epochs/${epoch}`, statusResponse, { token, signal });
+  }
+
+  // ---- review ----------------------------------------------------------------------------------------------------------
+  recording(recordingId: string) {
+    return this.#json('GET', `/v1/recordings/${recordingId}`, recordingSchema);
+  }
+
+  /** Logged: the answer holds the shred shares. */
+  release(recordingId: string, request: z.input<typeof releaseRequest>) {
+    return this.#json('POST', `/v1/recordings/${recordingId}/release`, releaseResponse, { body: request });
+  }
+
+  downloads(recordingId: string, request: z.input<typeof downloadsRequest>) {
+    return this.#json('POST', `/v1/recordings/${recordingId}/downloads`, downloadsResponse, { body: request });
+  }
+
+  grant(recordingId: string, request: z.input<typeof grantRequest>) {
+    return this.#json('POST', `/v1/recordings/${recordingId}/grants`, positionResponse, { body: request });
+  }
+
+  declareExport(recordingId: string, request: z.input<typeof exportRequest>) {
+    return this.#json('POST', `/v1/recordings/${recordingId}/exports`, positionResponse, { body: request });
+  }
+
+  erase(recordingId: string, request: z.input<typeof erasureRequest>) {
+    return this.#json('POST', `/v1/recordings/${recordingId}/erasure`, erasureResponse, { body: request });
+  }
+
+  /** State, deletion and the log's entries about one recording. Public: who holds a receipt may ask. */
+  receipt(recordingId: string) {
+    return this.#json('GET', `/v1/receipts/${recordingId}`, receiptStatusResponse);
+  }
+
+  // ---- keys, tokens, jobs ----------------------------------------------------------------------------------------------
+  enrolKey(document: Bytes) {
+    return this.#json('POST', '/v1/keys', positionResponse, { body: { document: toBase64Url(document) } });
+  }
+
+  /** Key documents of one identity (base64url of its 32 bytes). */
+  keys(identity: string) {
+    return this.#json('GET', `/v1/keys/${identity}`, keysResponse);
+  }
+
+  /** Sent once: a token whose answer was lost would stay behind, unknown and alive. */
+  createToken(request: z.input<typeof tokenRequest>) {
+    return this.#json('POST', '/v1/tokens', tokenResponse, { body: request, retry: { attempts: 1 } });
+  }
+
+  tokens() {
+    return this.#json('GET', '/v1/tokens', tokensResponse);
+  }
+
+  async revokeToken(prefix: string): Promise<void> {
+    this.#accept(await this.#call('DELETE', `/v1/tokens/${encodeURIComponent(prefix)}`));
+  }
+
+  purge() {
+    return this.#json('POST', '/v1/jobs/purge', purgeResponse, { body: {}, retry: { timeoutMs: PURGE_TIMEOUT_MS } });
+  }
+
+  async isHealthy(): Promise<boolean> {
+    return (await this.#call('GET', '/health', { retry: { attempts: 1 } })).status === 200;
+  }
+
+  // ---- one call ----------------------------------------------------------------------------------------------------------
+  async #call(method: string, path: string, call: Call = {}): Promise<Exchange> {
+    const headers: Record<string, string> = { accept: 'application/json, text/plain, application/octet-stream' };
+    const token = call.token ?? this.#token;
+    if (token !== undefined) headers['authorization'] = `Bearer ${token}`;
+    if (call.body !== undefined) headers['content-type'] = 'application/json';
+    const request = { method, headers, ...(call.body !== undefined && { body: JSON.stringify(call.body) }) };
+    return exchange(this.environment, this.url + path, request, { ...this.#retry, ...call.retry }, call.signal);
+  }
+
+  async #json<Schema extends z.ZodType>(method: string, path: string, schema: Schema, call: Call = {}) {
+    const { body } = this.#accept(await this.#call(method, path, call));
+    const parsed = schema.safeParse(parseJson(body));
+    if (parsed.success) return parsed.data;
+    const [issue] = parsed.error.issues;
+    const where = issue?.path.join('.') ?? '';
+    throw new ClientError('answer', `${method} ${path.replace(/\?.*/, '')}: unexpected ${where || 'answer'}`);
+  }
+
+  #accept(answer: Exchange): Exchange {
+    if (answer.status >= 200 && answer.status < 300) return answer;
+    const parsed = problemSchema.safeParse(parseJson(answer.body));
+    if (!parsed.success) {
+      throw new ApiError({
+        code: `http-${answer.status}`,
+        status: answer.status,
+        detail: 'the server refused without a reason',
+      });
+    }
+    const { code, detail, hint, type: _type, title: _title, status: _status, ...extensions } = parsed.data;
+    throw new ApiError({ code, status: answer.status, detail, hint, extensions });
+  }
+}
+
+function parseJson(body: Bytes): unknown {
+  try {
+    return JSON.parse(decoder.decode(body));
+  } catch {
+    return undefined;
+  }
+}
+
+function query(members: Record<string, string | number | undefined>): string {
+  const parameters = new URLSearchParams();
+  for (const [name, value] of Object.entries(members)) if (value !== undefined) parameters.set(name, String(value));
+  return parameters.size > 0 ? `?${parameters.toString()}` : '';
+}
