@@ -150,6 +150,25 @@ export interface IndexedEntry {
   bytes: Bytes;
 }
 
+export type StoreErrorCode =
+  | 'busy' // another process holds the database: nothing was written, try again
+  | 'full' // the disk is full: nothing was written, works again once there is space
+  | 'unavailable' // the disk or the database answered with an error: nothing was acknowledged
+  | 'refused' // a constraint or a trigger: the caller tried what must never happen
+  | 'damaged' // the file is no database, or one that fails its own check
+  | 'version'; // the schema is newer than this code, or was not made by it
+
+/** What every call of the store and of the vault may throw. A call that throws wrote nothing. */
+export class StoreError extends Error {
+  readonly code: StoreErrorCode;
+
+  constructor(code: StoreErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'StoreError';
+    this.code = code;
+  }
+}
+
 export interface Store {
   // ---- exams -------------------------------------------------------------------------------------------------------
   /** Holds while no policy of the exam has this seq or a higher one, and none has another owner. */
@@ -172,7 +191,10 @@ export interface Store {
   openEpoch(epoch: EpochRow, tracks: readonly TrackRow[], wraps: readonly WrapRow[], entry: LogEntry): Promise<boolean>;
   recording(id: string): Promise<RecordingRow | undefined>;
   /** The hot read of every recorder's call: recording, epoch and its tracks. */
-  epoch(recordingId: string, epoch: number): Promise<{ recording: RecordingRow; epoch: EpochRow; tracks: TrackRow[] } | undefined>;
+  epoch(
+    recordingId: string,
+    epoch: number,
+  ): Promise<{ recording: RecordingRow; epoch: EpochRow; tracks: TrackRow[] } | undefined>;
   epochs(recordingId: string): Promise<EpochRow[]>;
   tracks(recordingId: string): Promise<TrackRow[]>;
   wraps(recordingId: string): Promise<WrapRow[]>;
@@ -183,7 +205,13 @@ export interface Store {
    * `lastUrlMs` to `urlExpiresMs` and `seenMs` to `now`. Holds while the recording is open. The rows that are now there
    * for the same (track, seq) come back from `pending`.
    */
-  rememberUploads(recordingId: string, epoch: number, rows: readonly PendingRow[], urlExpiresMs: number, now: number): Promise<boolean>;
+  rememberUploads(
+    recordingId: string,
+    epoch: number,
+    rows: readonly PendingRow[],
+    urlExpiresMs: number,
+    now: number,
+  ): Promise<boolean>;
   pending(recordingId: string, epoch: number): Promise<PendingRow[]>;
   /**
    * Stores the head, the tracks' new counts, and drops the pending rows that it covers. Holds while the recording is
@@ -197,7 +225,13 @@ export interface Store {
     close?: { objects: number; bytes: number; entry: LogEntry },
   ): Promise<boolean>;
   /** Holds while it is open and was not seen after `seenMs`. */
-  abandon(recordingId: string, seenMs: number, now: number, totals: { objects: number; bytes: number }, entry: LogEntry): Promise<boolean>;
+  abandon(
+    recordingId: string,
+    seenMs: number,
+    now: number,
+    totals: { objects: number; bytes: number },
+    entry: LogEntry,
+  ): Promise<boolean>;
   /** Open recordings not seen since `seenBefore` or whose uploads ended before `endedBefore`, oldest first. */
   idle(seenBefore: number, endedBefore: number, limit: number): Promise<RecordingRow[]>;
   /** Counts an opening by a reader. Holds while no deletion was begun. */
@@ -215,7 +249,12 @@ export interface Store {
   /** Destroys wraps and grants; answers how many wraps there were. Idempotent. Holds only in `purging`. */
   destroyWraps(recordingId: string): Promise<number>;
   /** purging -> deleted; epochs, tracks, heads and pending rows go, the tombstone stays. */
-  completeDeletion(recordingId: string, destroyed: { objects: number; bytes: number }, now: number, entry: LogEntry): Promise<boolean>;
+  completeDeletion(
+    recordingId: string,
+    destroyed: { objects: number; bytes: number },
+    now: number,
+    entry: LogEntry,
+  ): Promise<boolean>;
   /** Deleted recordings whose last URL died before `urlsDeadBefore` and that were deleted before `deletedBefore`. */
   unverified(urlsDeadBefore: number, deletedBefore: number, limit: number, cursor?: string): Promise<RecordingRow[]>;
   /** deleted -> verified. */
@@ -250,6 +289,8 @@ export interface Store {
   unlease(name: string, holder: string): Promise<void>;
 
   /** Which of these epochs exist: what the vault's sweep asks before it destroys a share. */
-  existingEpochs(epochs: readonly { recordingId: string; epoch: number }[]): Promise<{ recordingId: string; epoch: number }[]>;
+  existingEpochs(
+    epochs: readonly { recordingId: string; epoch: number }[],
+  ): Promise<{ recordingId: string; epoch: number }[]>;
   close(): Promise<void>;
 }

@@ -1,0 +1,244 @@
+/**
+ * The metadata store's tables as drizzle sees them: the types of every read. The SQL under `migrations/store` is the
+ * truth, for SQLite and D1 alike; a test holds the two together, column by column.
+ */
+import { sql } from 'drizzle-orm';
+import {
+  check,
+  customType,
+  foreignKey,
+  index,
+  integer,
+  primaryKey,
+  sqliteTable,
+  text,
+  unique,
+} from 'drizzle-orm/sqlite-core';
+import type { Bytes } from '../crypto/format/bytes.ts';
+
+/** Exact bytes. better-sqlite3 answers with a Buffer that may share a pool, D1 with an array of numbers: both are copied. */
+const blob = customType<{ data: Bytes; driverData: Uint8Array | ArrayBuffer | number[] }>({
+  dataType: () => 'blob',
+  fromDriver: (value) => new Uint8Array(value),
+  toDriver: (value) => value,
+});
+
+export const must = sqliteTable('must', { held: integer('held').notNull() }, () => [check('must_hold', sql`held = 1`)]);
+
+export const logEntries = sqliteTable(
+  'log_entries',
+  {
+    index: integer('position').primaryKey(),
+    recordingId: text('recording_id'),
+    bytes: blob('bytes').notNull(),
+  },
+  (table) => [
+    index('log_entries_by_recording')
+      .on(table.recordingId)
+      .where(sql`recording_id IS NOT NULL`),
+  ],
+);
+
+export const checkpoints = sqliteTable('checkpoints', {
+  size: integer('size').primaryKey(),
+  note: text('note').notNull(),
+  publishedMs: integer('published_ms').notNull(),
+});
+
+export const tiles = sqliteTable(
+  'tiles',
+  {
+    level: integer('level').notNull(),
+    index: integer('position').notNull(),
+    hashes: blob('hashes').notNull(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.level, table.index] }),
+    check('tiles_hold_1_to_256_hashes', sql`length(hashes) % 32 = 0 AND length(hashes) BETWEEN 32 AND 8192`),
+  ],
+);
+
+export const policies = sqliteTable(
+  'policies',
+  {
+    examId: text('exam_id').notNull(),
+    seq: integer('seq').notNull(),
+    policyHash: text('policy_hash').notNull().unique(),
+    ownerHash: text('owner_hash').notNull(),
+    bytes: blob('bytes').notNull(),
+    publishedMs: integer('published_ms').notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.examId, table.seq] })],
+);
+
+export const recordings = sqliteTable(
+  'recordings',
+  {
+    id: text('id').primaryKey(),
+    examId: text('exam_id').notNull(),
+    state: text('state', { enum: ['open', 'closed', 'abandoned', 'purging', 'deleted', 'verified'] }).notNull(),
+    practice: integer('practice', { mode: 'boolean' }).notNull(),
+    openedMs: integer('opened_ms').notNull(),
+    deleteByMs: integer('delete_by_ms').notNull(),
+    uploadsUntilMs: integer('uploads_until_ms').notNull(),
+    openedPosition: integer('opened_position')
+      .notNull()
+      .references(() => logEntries.index),
+    ticket: text('ticket').unique(),
+    lastEpoch: integer('last_epoch').notNull(),
+    seenMs: integer('seen_ms').notNull(),
+    endedMs: integer('ended_ms'),
+    releases: integer('releases').notNull(),
+    lastUrlMs: integer('last_url_ms').notNull(),
+    objects: integer('objects').notNull(),
+    bytes: integer('bytes').notNull(),
+    deletedMs: integer('deleted_ms'),
+  },
+  (table) => [
+    index('recordings_by_exam').on(table.examId, table.id),
+    index('recordings_due')
+      .on(table.deleteByMs, table.id)
+      .where(sql`deleted_ms IS NULL`),
+    index('recordings_idle')
+      .on(table.seenMs, table.id)
+      .where(sql`state = 'open'`),
+    index('recordings_overrun')
+      .on(table.uploadsUntilMs)
+      .where(sql`state = 'open'`),
+    index('recordings_unverified')
+      .on(table.id, table.lastUrlMs, table.deletedMs)
+      .where(sql`state = 'deleted'`),
+    check('recordings_practice_is_a_question', sql`practice IN (0, 1)`),
+    check(
+      'recordings_know_their_states',
+      sql`state IN ('open', 'closed', 'abandoned', 'purging', 'deleted', 'verified')`,
+    ),
+    check('recordings_date_their_deletion', sql`(deleted_ms IS NOT NULL) = (state IN ('deleted', 'verified'))`),
+  ],
+);
+
+export const epochs = sqliteTable(
+  'epochs',
+  {
+    recordingId: text('recording_id')
+      .notNull()
+      .references(() => recordings.id),
+    epoch: integer('epoch').notNull(),
+    openHash: text('open_hash').notNull(),
+    open: blob('open').notNull(),
+    policyHash: text('policy_hash')
+      .notNull()
+      .references(() => policies.policyHash),
+    recorderPk: text('recorder_pk').notNull(),
+    tokenHash: text('token_hash').notNull(),
+    openedMs: integer('opened_ms').notNull(),
+    head: blob('head'),
+    headHash: text('head_hash'),
+    headSeq: integer('head_seq'),
+  },
+  (table) => [primaryKey({ columns: [table.recordingId, table.epoch] })],
+);
+
+export const tracks = sqliteTable(
+  'tracks',
+  {
+    recordingId: text('recording_id').notNull(),
+    epoch: integer('epoch').notNull(),
+    track: integer('track').notNull(),
+    kind: integer('kind').notNull(),
+    codec: text('codec').notNull(),
+    count: integer('count').notNull(),
+    bytes: integer('bytes').notNull(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.recordingId, table.epoch, table.track] }),
+    foreignKey({ columns: [table.recordingId, table.epoch], foreignColumns: [epochs.recordingId, epochs.epoch] }),
+  ],
+);
+
+export const wraps = sqliteTable(
+  'wraps',
+  {
+    recordingId: text('recording_id').notNull(),
+    epoch: integer('epoch').notNull(),
+    position: integer('position').notNull(),
+    keyId: text('key_id').notNull(),
+    role: integer('role').notNull(),
+    wrap: blob('wrap').notNull(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.recordingId, table.epoch, table.position] }),
+    foreignKey({ columns: [table.recordingId, table.epoch], foreignColumns: [epochs.recordingId, epochs.epoch] }),
+  ],
+);
+
+export const grants = sqliteTable(
+  'grants',
+  {
+    recordingId: text('recording_id').notNull(),
+    epoch: integer('epoch').notNull(),
+    grantHash: text('grant_hash').notNull(),
+    toKeyId: text('to_key_id').notNull(),
+    grant: blob('grant').notNull(),
+    wrap: blob('wrap').notNull(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.recordingId, table.grantHash] }),
+    foreignKey({ columns: [table.recordingId, table.epoch], foreignColumns: [epochs.recordingId, epochs.epoch] }),
+  ],
+);
+
+export const pending = sqliteTable(
+  'pending',
+  {
+    recordingId: text('recording_id').notNull(),
+    epoch: integer('epoch').notNull(),
+    track: integer('track').notNull(),
+    seq: integer('seq').notNull(),
+    bytes: integer('bytes').notNull(),
+    sha256: text('sha256').notNull(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.recordingId, table.epoch, table.track, table.seq] }),
+    foreignKey({
+      columns: [table.recordingId, table.epoch, table.track],
+      foreignColumns: [tracks.recordingId, tracks.epoch, tracks.track],
+    }),
+  ],
+);
+
+export const keyDocuments = sqliteTable(
+  'key_documents',
+  {
+    position: integer('position').primaryKey(),
+    identity: text('identity').notNull(),
+    keyId: text('key_id').notNull(),
+    op: integer('op').notNull(),
+    document: blob('document').notNull(),
+    enrolledMs: integer('enrolled_ms').notNull(),
+  },
+  (table) => [unique().on(table.identity, table.document)],
+);
+
+export const tokens = sqliteTable(
+  'tokens',
+  {
+    tokenHash: text('token_hash').primaryKey(),
+    prefix: text('prefix').notNull(),
+    role: text('role', { enum: ['admin', 'instructor', 'compliance'] }).notNull(),
+    label: text('label').notNull(),
+    createdMs: integer('created_ms').notNull(),
+    expiresMs: integer('expires_ms').notNull(),
+    revokedMs: integer('revoked_ms'),
+  },
+  (table) => [
+    index('tokens_by_prefix').on(table.prefix),
+    check('tokens_know_their_roles', sql`role IN ('admin', 'instructor', 'compliance')`),
+  ],
+);
+
+export const leases = sqliteTable('leases', {
+  name: text('name').primaryKey(),
+  holder: text('holder').notNull(),
+  untilMs: integer('until_ms').notNull(),
+});

@@ -1,0 +1,130 @@
+import { and, asc, gt, lt, lte, sql } from 'drizzle-orm';
+import { recordings } from '../../../../schema/tables.ts';
+import type { Store } from '../../store.ts';
+import type { SqlDriver, Statement } from './driver.ts';
+import { appendEntry, guard, type Reads, statement } from './statements.ts';
+
+export type DeletionStore = Pick<
+  Store,
+  | 'due'
+  | 'intendDeletion'
+  | 'destroyWraps'
+  | 'completeDeletion'
+  | 'unverified'
+  | 'verifyDeletion'
+  | 'scrub'
+  | 'existingEpochs'
+>;
+
+export function deletionStore(driver: SqlDriver, db: Reads): DeletionStore {
+  const due = db
+    .select()
+    .from(recordings)
+    .where(
+      and(
+        // `recordings_due` is partial on exactly this.
+        sql`${recordings.deletedMs} IS NULL`,
+        lte(recordings.deleteByMs, sql.placeholder('now')),
+        sql`(${recordings.deleteByMs}, ${recordings.id}) > (${sql.placeholder('afterMs')}, ${sql.placeholder('afterId')})`,
+      ),
+    )
+    .orderBy(asc(recordings.deleteByMs), asc(recordings.id))
+    .limit(sql.placeholder('limit'))
+    .prepare();
+  const unverified = db
+    .select()
+    .from(recordings)
+    .where(
+      and(
+        sql`${recordings.state} = 'deleted'`,
+        gt(recordings.id, sql.placeholder('cursor')),
+        lt(recordings.lastUrlMs, sql.placeholder('urlsDeadBefore')),
+        lt(recordings.deletedMs, sql.placeholder('deletedBefore')),
+      ),
+    )
+    .orderBy(asc(recordings.id))
+    .limit(sql.placeholder('limit'))
+    .prepare();
+
+  /** Everything of one recording in `table`. */
+  const clear = (table: 'wraps' | 'grants' | 'pending' | 'tracks' | 'epochs', recordingId: string): Statement =>
+    statement(`DELETE FROM ${table} WHERE recording_id = ?`, recordingId);
+
+  return {
+    due: (now, limit, cursor = { deleteByMs: Number.MIN_SAFE_INTEGER, id: '' }) =>
+      due.all({ now, limit, afterMs: cursor.deleteByMs, afterId: cursor.id }),
+
+    async intendDeletion(recordingId, entry) {
+      const done = await driver.batch([
+        guard(
+          `EXISTS (SELECT 1 FROM recordings WHERE id = ? AND state IN ('open', 'closed', 'abandoned'))`,
+          recordingId,
+        ),
+        statement(`UPDATE recordings SET state = 'purging' WHERE id = ?`, recordingId),
+        appendEntry(entry),
+      ]);
+      return done !== undefined;
+    },
+
+    async destroyWraps(recordingId) {
+      const done = await driver.batch([
+        guard(`EXISTS (SELECT 1 FROM recordings WHERE id = ? AND state = 'purging')`, recordingId),
+        clear('grants', recordingId),
+        statement('SELECT COUNT(*) FROM wraps WHERE recording_id = ?', recordingId),
+        clear('wraps', recordingId),
+      ]);
+      return (done?.[2]?.[0]?.[0] ?? 0) as number;
+    },
+
+    async completeDeletion(recordingId, destroyed, now, entry) {
+      const done = await driver.batch([
+        guard(
+          `EXISTS (SELECT 1 FROM recordings WHERE id = ? AND state = 'purging')
+            AND NOT EXISTS (SELECT 1 FROM wraps WHERE recording_id = ?)
+            AND NOT EXISTS (SELECT 1 FROM grants WHERE recording_id = ?)`,
+          recordingId,
+          recordingId,
+          recordingId,
+        ),
+        clear('pending', recordingId),
+        clear('tracks', recordingId),
+        clear('epochs', recordingId),
+        statement(
+          `UPDATE recordings SET state = 'deleted', objects = ?, bytes = ?, deleted_ms = ? WHERE id = ?`,
+          destroyed.objects,
+          destroyed.bytes,
+          now,
+          recordingId,
+        ),
+        appendEntry(entry),
+      ]);
+      return done !== undefined;
+    },
+
+    unverified: (urlsDeadBefore, deletedBefore, limit, cursor = '') =>
+      unverified.all({ urlsDeadBefore, deletedBefore, limit, cursor }),
+
+    async verifyDeletion(recordingId, entry) {
+      const done = await driver.batch([
+        guard(`EXISTS (SELECT 1 FROM recordings WHERE id = ? AND state = 'deleted')`, recordingId),
+        statement(`UPDATE recordings SET state = 'verified' WHERE id = ?`, recordingId),
+        appendEntry(entry),
+      ]);
+      return done !== undefined;
+    },
+
+    scrub: () => driver.scrub(),
+
+    async existingEpochs(asked) {
+      const rows = await driver.all(
+        statement(
+          `SELECT epochs.recording_id, epochs.epoch FROM json_each(?) AS asked
+            JOIN epochs ON epochs.recording_id = asked.value ->> 'recordingId' AND epochs.epoch = asked.value ->> 'epoch'
+            ORDER BY asked.key`,
+          JSON.stringify(asked.map(({ recordingId, epoch }) => ({ recordingId, epoch }))),
+        ),
+      );
+      return rows.map(([recordingId, epoch]) => ({ recordingId: recordingId as string, epoch: epoch as number }));
+    },
+  };
+}

@@ -1,0 +1,93 @@
+import { and, asc, desc, eq, gte, lte, sql } from 'drizzle-orm';
+import { checkpoints, logEntries, tiles } from '../../../../schema/tables.ts';
+import { toHex } from '../../../../crypto/format/bytes.ts';
+import type { Store } from '../../store.ts';
+import type { SqlDriver } from './driver.ts';
+import { appendEntry, guard, insertInto, type Reads, statement } from './statements.ts';
+
+export type LogStore = Pick<
+  Store,
+  | 'append'
+  | 'logSize'
+  | 'entries'
+  | 'entriesOf'
+  | 'newestCheckpoint'
+  | 'checkpointAt'
+  | 'checkpoints'
+  | 'publish'
+  | 'tile'
+>;
+
+export function logStore(driver: SqlDriver, db: Reads): LogStore {
+  const insertCheckpoint = insertInto(db, checkpoints);
+  const size = statement('SELECT COALESCE(MAX(position) + 1, 0) FROM log_entries');
+  const indexed = { index: logEntries.index, bytes: logEntries.bytes };
+  const from = db
+    .select(indexed)
+    .from(logEntries)
+    .where(gte(logEntries.index, sql.placeholder('from')))
+    .orderBy(asc(logEntries.index))
+    .limit(sql.placeholder('limit'))
+    .prepare();
+  const ofRecording = db
+    .select(indexed)
+    .from(logEntries)
+    .where(eq(logEntries.recordingId, sql.placeholder('recordingId')))
+    .orderBy(asc(logEntries.index))
+    .prepare();
+  const newest = db.select().from(checkpoints).orderBy(desc(checkpoints.size)).limit(1).prepare();
+  const atMost = db
+    .select()
+    .from(checkpoints)
+    .where(lte(checkpoints.size, sql.placeholder('size')))
+    .orderBy(desc(checkpoints.size))
+    .limit(1)
+    .prepare();
+  const checkpointsFrom = db
+    .select()
+    .from(checkpoints)
+    .where(gte(checkpoints.size, sql.placeholder('from')))
+    .orderBy(asc(checkpoints.size))
+    .limit(sql.placeholder('limit'))
+    .prepare();
+  const tile = db
+    .select()
+    .from(tiles)
+    .where(and(eq(tiles.level, sql.placeholder('level')), eq(tiles.index, sql.placeholder('index'))))
+    .prepare();
+
+  async function logSize(): Promise<number> {
+    const [row] = await driver.all(size);
+    return row?.[0] as number;
+  }
+
+  return {
+    async append(entries) {
+      const appended = await driver.batch(entries.map(appendEntry));
+      return entries.length === 0 ? logSize() : (appended?.[0]?.[0]?.[0] as number);
+    },
+
+    logSize,
+    entries: (first, limit) => from.all({ from: first, limit }),
+    entriesOf: (recordingId) => ofRecording.all({ recordingId }),
+    newestCheckpoint: () => newest.get(),
+    checkpointAt: (atMostSize) => atMost.get({ size: atMostSize }),
+    checkpoints: (first, limit) => checkpointsFrom.all({ from: first, limit }),
+
+    async publish(checkpoint, rows, previousSize) {
+      const done = await driver.batch([
+        guard('(SELECT COALESCE(MAX(size), 0) FROM checkpoints) = ?', previousSize),
+        insertCheckpoint(checkpoint),
+        statement(
+          `INSERT INTO tiles (level, position, hashes)
+            SELECT value ->> 'level', value ->> 'index', unhex(value ->> 'hashesHex') FROM json_each(?) WHERE true
+            ON CONFLICT (level, position) DO UPDATE SET hashes = excluded.hashes`,
+          JSON.stringify(rows.map(({ level, index, hashes }) => ({ level, index, hashesHex: toHex(hashes) }))),
+        ),
+      ]);
+      return done !== undefined;
+    },
+
+    tile: (level, index) => tile.get({ level, index }),
+  };
+}

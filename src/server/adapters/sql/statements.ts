@@ -1,0 +1,52 @@
+import { fillPlaceholders, getTableColumns, type InferInsertModel, type Query, sql } from 'drizzle-orm';
+import type { SQLiteInsertValue, SQLiteTable } from 'drizzle-orm/sqlite-core';
+import { drizzle, type SqliteRemoteDatabase } from 'drizzle-orm/sqlite-proxy';
+import { encodeEntry, type LogEntry } from '../../../../crypto/log/entry.ts';
+import type { SqlDriver, SqlValue, Statement } from './driver.ts';
+
+/** Drizzle as the language of reads: prepared once, run through the driver, rows come back typed and decoded. */
+export type Reads = SqliteRemoteDatabase;
+
+export function readsThrough(driver: SqlDriver): Reads {
+  return drizzle(async (text, params: SqlValue[], method) => {
+    const rows = await driver.all({ sql: text, params });
+    // drizzle's contract for `get`: the row itself, or undefined, in the place of the rows.
+    return { rows: (method === 'get' ? rows[0] : rows) as unknown[] };
+  });
+}
+
+export function statement(text: string, ...params: readonly SqlValue[]): Statement {
+  return { sql: text, params };
+}
+
+/**
+ * Compare-and-swap: as the first statement of a batch, takes the whole batch back unless `condition` (SQL, with its
+ * parameters) holds. It sees what the batch will see, because a batch is one write transaction.
+ */
+export function guard(condition: string, ...params: readonly SqlValue[]): Statement {
+  return { sql: `INSERT INTO must SELECT 0 WHERE NOT (${condition})`, params };
+}
+
+/** Appends one entry at the next position and answers that position. Throws `ProtocolError` on an invalid entry. */
+export function appendEntry(entry: LogEntry): Statement {
+  const recordingId = 'recording' in entry ? entry.recording : null;
+  return {
+    sql: `INSERT INTO log_entries (position, recording_id, bytes)
+      SELECT COALESCE(MAX(position) + 1, 0), ?, ? FROM log_entries RETURNING position`,
+    params: [recordingId, encodeEntry(entry)],
+  };
+}
+
+/** The insert of a whole row, compiled once: `insert(row)` only fills in the values. */
+export function insertInto<Table extends SQLiteTable>(
+  db: Reads,
+  table: Table,
+): (row: InferInsertModel<Table>) => Statement {
+  const columns = Object.keys(getTableColumns(table));
+  const placeholders = Object.fromEntries(columns.map((column) => [column, sql.placeholder(column)]));
+  const query: Query = db
+    .insert(table)
+    .values(placeholders as SQLiteInsertValue<Table>)
+    .toSQL();
+  return (row) => ({ sql: query.sql, params: fillPlaceholders(query.params, row) as SqlValue[] });
+}
