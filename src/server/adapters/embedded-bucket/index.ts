@@ -1,0 +1,7 @@
+export {
+  createEmbeddedBucket,
+  type EmbeddedBucket,
+  type EmbeddedBucketOptions,
+  type RunningBucket,
+  startEmbeddedBucket,
+} from './endpoint.ts';
