@@ -56,7 +56,11 @@ export class ServerError extends Error {
   /** Members added to the problem, for programs. */
   readonly extra: Record<string, unknown>;
 
-  constructor(code: ErrorCode, message: string, options: { hint?: string; extra?: Record<string, unknown>; cause?: unknown } = {}) {
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options: { hint?: string; extra?: Record<string, unknown>; cause?: unknown } = {},
+  ) {
     super(message, { cause: options.cause });
     this.name = 'ServerError';
     this.code = code;

@@ -14,6 +14,8 @@ export interface Clock {
 
 /** Holds the log's Ed25519 key. What it signs leaves the server: checkpoints and receipts, nothing else. */
 export interface Signer {
+  /** The log's name, as every checkpoint begins (C2SP tlog-checkpoint). */
+  readonly origin: string;
   readonly publicKey: Bytes;
   /** Signs raw message bytes (RFC 8032), 64 bytes. */
   sign(message: Bytes): Promise<Bytes>;
@@ -31,9 +33,11 @@ export interface Vault {
   /** When it returns, no share of this recording is in the vault or its journal. Idempotent; answers how many it destroyed. */
   destroy(recordingId: string): Promise<number>;
   /** Shares written before `before`, in stable order after `cursor`, at most `limit`: what the sweep looks through. */
-  list(before: number, limit: number, cursor?: { recordingId: string; epoch: number }): Promise<
-    { recordingId: string; epoch: number }[]
-  >;
+  list(
+    before: number,
+    limit: number,
+    cursor?: { recordingId: string; epoch: number },
+  ): Promise<{ recordingId: string; epoch: number }[]>;
   /** Destroys one epoch's share: an orphan, written for an open that was never committed. */
   destroyEpoch(recordingId: string, epoch: number): Promise<void>;
   /** How long a backup of this vault can exist, in ms: a deletion is final when it has passed. */

@@ -244,8 +244,8 @@ export interface Store {
   // ---- its death -----------------------------------------------------------------------------------------------------
   /** Recordings due at `now` and not yet deleted, by (delete_by, id), after `cursor`: those already `purging` too. */
   due(now: number, limit: number, cursor?: { deleteByMs: number; id: string }): Promise<RecordingRow[]>;
-  /** open | closed | abandoned -> purging. From here no URL is signed. */
-  intendDeletion(recordingId: string, entry: LogEntry): Promise<boolean>;
+  /** open | closed | abandoned -> purging, with what a listing found. From here no URL is signed. */
+  intendDeletion(recordingId: string, found: { objects: number; bytes: number }, entry: LogEntry): Promise<boolean>;
   /** Destroys wraps and grants; answers how many wraps there were. Idempotent. Holds only in `purging`. */
   destroyWraps(recordingId: string): Promise<number>;
   /** purging -> deleted; epochs, tracks, heads and pending rows go, the tombstone stays. */

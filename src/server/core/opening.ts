@@ -8,7 +8,14 @@ import { type Bytes, equal, fromBase64Url, toBase64Url } from '../../../crypto/f
 import { ProtocolError } from '../../../crypto/format/errors.ts';
 import { hash } from '../../../crypto/format/hash.ts';
 import { decodeIdentity } from '../../../crypto/format/ids.ts';
-import { ATTEST_NONE, ATTEST_TICKET, type OpenRecord, openCoreHash, parseOpen, verifyOpen } from '../../../crypto/format/open.ts';
+import {
+  ATTEST_NONE,
+  ATTEST_TICKET,
+  type OpenRecord,
+  openCoreHash,
+  parseOpen,
+  verifyOpen,
+} from '../../../crypto/format/open.ts';
 import { noticeHash, type Policy } from '../../../crypto/format/policy.ts';
 import { verifyTicketAttestation } from '../../../crypto/format/ticket.ts';
 import { parseWrap, SCOPE_EPOCH, wrapHash, type WrapHeader } from '../../../crypto/format/wrap.ts';
@@ -40,7 +47,11 @@ export interface CurrentPolicy {
 }
 
 /** Throws `open-refused`, `ticket-refused` or `policy-outdated`, or a ProtocolError. */
-export async function verifyOpening(request: z.infer<typeof openRequest>, current: CurrentPolicy, now: number): Promise<Opening> {
+export async function verifyOpening(
+  request: z.infer<typeof openRequest>,
+  current: CurrentPolicy,
+  now: number,
+): Promise<Opening> {
   const openBytes = fromBase64Url(request.open);
   const record = parseOpen(openBytes);
   const openHash = await verifyOpen(record);
@@ -54,14 +65,16 @@ export async function verifyOpening(request: z.infer<typeof openRequest>, curren
     });
   }
   if (record.epoch > LAST_EPOCH) throw new ProtocolError('limit', `expected an epoch of at most ${LAST_EPOCH}`);
-  if (record.minSuite < policy.min_suite) throw new ProtocolError('suite', 'the open record allows a weaker suite than the policy');
+  if (record.minSuite < policy.min_suite)
+    throw new ProtocolError('suite', 'the open record allows a weaker suite than the policy');
   checkTracks(record, policy);
   if (request.notice_hash !== toBase64Url(await noticeHash(policy))) {
     throw new ServerError('open-refused', 'what was acknowledged is not the notice of this policy');
   }
 
   const shred = fromBase64Url(request.shred);
-  if (!equal(await hash('shred', shred), record.shredHash)) throw new ProtocolError('commitment', 'the shred share is another one');
+  if (!equal(await hash('shred', shred), record.shredHash))
+    throw new ProtocolError('commitment', 'the shred share is another one');
 
   return {
     record,
@@ -96,8 +109,10 @@ async function checkWraps(wraps: readonly Bytes[], record: OpenRecord, policy: P
   const checked: Opening['wraps'] = [];
   for (const [index, bytes] of wraps.entries()) {
     const header = parseWrap(bytes);
-    if (!equal(await wrapHash(bytes), record.wrapHashes[index]!)) throw new ProtocolError('wrap', `wrap ${index} is not the one in the open record`);
-    if (!equal(header.coreHash, coreHash)) throw new ProtocolError('wrap', `wrap ${index} belongs to another recording`);
+    if (!equal(await wrapHash(bytes), record.wrapHashes[index]!))
+      throw new ProtocolError('wrap', `wrap ${index} is not the one in the open record`);
+    if (!equal(header.coreHash, coreHash))
+      throw new ProtocolError('wrap', `wrap ${index} belongs to another recording`);
     if (header.scope !== SCOPE_EPOCH) throw new ProtocolError('wrap', `wrap ${index} is for one track only`);
     if (header.suite < record.minSuite) throw new ProtocolError('suite', `wrap ${index} is below the suite floor`);
     const keyId = toBase64Url(header.keyId);
@@ -208,7 +223,14 @@ function epochRows({ record, wraps, ...opening }: Opening, now: number) {
     headHash: null,
     headSeq: null,
   };
-  const tracks: TrackRow[] = record.tracks.map(({ track, kind, codec }) => ({ ...at, track, kind, codec, count: 0, bytes: 0 }));
+  const tracks: TrackRow[] = record.tracks.map(({ track, kind, codec }) => ({
+    ...at,
+    track,
+    kind,
+    codec,
+    count: 0,
+    bytes: 0,
+  }));
   const wrapRows: WrapRow[] = wraps.map(({ header, bytes }) => ({
     ...at,
     keyId: toBase64Url(header.keyId),

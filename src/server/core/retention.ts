@@ -34,7 +34,10 @@ export interface Retention {
 }
 
 /** Fixed once, when the recording opens. `deleteByMs` is later only ever brought forward. */
-export function retentionOf(policy: { retention_days: number; practice: boolean; not_after: number }, now: number): Retention {
+export function retentionOf(
+  policy: { retention_days: number; practice: boolean; not_after: number },
+  now: number,
+): Retention {
   const deleteByMs = deleteByOf(now, policy);
   const sessionEndsMs = Math.min(policy.not_after, now + LONGEST_SESSION_MS);
   const lastMomentMs = deleteByMs - URL_LIFE_SECONDS * 1000 - CLOCK_SKEW_MS;

@@ -64,7 +64,10 @@ export function requireSameContent(wanted: readonly ChunkRequest[], pending: rea
   for (const chunk of wanted) {
     const row = remembered.get(`${chunk.track}/${chunk.seq}`);
     if (row?.bytes !== chunk.bytes || row.sha256 !== chunk.sha256) {
-      throw new ServerError('chunk-conflict', `chunk ${chunk.track}/${chunk.seq} was asked for with other content before`);
+      throw new ServerError(
+        'chunk-conflict',
+        `chunk ${chunk.track}/${chunk.seq} was asked for with other content before`,
+      );
     }
   }
 }
@@ -84,12 +87,14 @@ export interface Claim {
 export function claimsOf(head: HeadRecord, tracks: readonly TrackRow[]): Claim[] {
   const claimed = new Map(head.tracks.map(({ track, count }) => [track, count]));
   for (const track of claimed.keys()) {
-    if (!tracks.some((row) => row.track === track)) throw new ServerError('head-refused', `track ${track} is not in the open record`);
+    if (!tracks.some((row) => row.track === track))
+      throw new ServerError('head-refused', `track ${track} is not in the open record`);
   }
   return tracks.map(({ track, count, bytes }) => {
     const to = claimed.get(track);
     if (to === undefined) throw new ServerError('head-refused', `track ${track} is missing in the head`);
-    if (to > count + UPLOAD_WINDOW) throw new ServerError('head-refused', `track ${track} counts chunks that were never asked for`);
+    if (to > count + UPLOAD_WINDOW)
+      throw new ServerError('head-refused', `track ${track} counts chunks that were never asked for`);
     return { track, from: count, to, bytesBefore: bytes };
   });
 }

@@ -54,13 +54,18 @@ export function deletionStore(driver: SqlDriver, db: Reads): DeletionStore {
     due: (now, limit, cursor = { deleteByMs: Number.MIN_SAFE_INTEGER, id: '' }) =>
       due.all({ now, limit, afterMs: cursor.deleteByMs, afterId: cursor.id }),
 
-    async intendDeletion(recordingId, entry) {
+    async intendDeletion(recordingId, found, entry) {
       const done = await driver.batch([
         guard(
           `EXISTS (SELECT 1 FROM recordings WHERE id = ? AND state IN ('open', 'closed', 'abandoned'))`,
           recordingId,
         ),
-        statement(`UPDATE recordings SET state = 'purging' WHERE id = ?`, recordingId),
+        statement(
+          `UPDATE recordings SET state = 'purging', objects = ?, bytes = ? WHERE id = ?`,
+          found.objects,
+          found.bytes,
+          recordingId,
+        ),
         appendEntry(entry),
       ]);
       return done !== undefined;

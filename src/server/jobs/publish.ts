@@ -1,0 +1,55 @@
+/**
+ * Publishes the log: tiles and a signed checkpoint over everything that is durable. Entries are append-only, so two
+ * servers that publish the same size sign the same root; the compare-and-swap keeps the tiles in step.
+ */
+import { tilePath, type Tile, growTiles, hashesFromTiles } from '../../../crypto/log/tiles.ts';
+import { signCheckpoint } from '../../../crypto/log/checkpoint.ts';
+import { leafHash, type ReadHashes, rootHash } from '../../../crypto/log/tree.ts';
+import type { Bytes } from '../../../crypto/format/bytes.ts';
+import type { Ports, Store } from '../ports.ts';
+
+/** Entries that one checkpoint adds at most: bounds the memory of a publication that has fallen behind. */
+const ENTRIES_PER_CHECKPOINT = 4096;
+
+/** Brings the newest checkpoint up to the log's end; answers its size. */
+export async function publish({ store, signer, clock }: Ports): Promise<number> {
+  for (;;) {
+    const from = (await store.newestCheckpoint())?.size ?? 0;
+    const entries = await store.entries(from, ENTRIES_PER_CHECKPOINT);
+    if (entries.length === 0) return from;
+    const size = from + entries.length;
+
+    const grown = await growTiles(
+      from,
+      entries.map(({ bytes }) => leafHash(bytes)),
+      (tiles) => readTiles(store, tiles),
+    );
+    const fresh = new Map(grown.map(({ tile, bytes }) => [tilePath(tile), bytes]));
+    const root = await rootHash(
+      size,
+      hashesFromTiles(size, async (tiles) =>
+        Promise.all(tiles.map((tile) => fresh.get(tilePath(tile)) ?? readTile(store, tile))),
+      ),
+    );
+    const note = await signCheckpoint({ origin: signer.origin, size, root }, signer.publicKey, (message) =>
+      signer.sign(message),
+    );
+    const rows = grown.map(({ tile, bytes }) => ({ level: tile.level as number, index: tile.index, hashes: bytes }));
+    // Lost: another server published these entries a moment ago. Look again.
+    await store.publish({ size, note, publishedMs: clock.now() }, rows, from);
+  }
+}
+
+/** Node hashes of the published log at `size`, out of its tiles. */
+export function publishedHashes(store: Store, size: number): ReadHashes {
+  return hashesFromTiles(size, (tiles) => readTiles(store, tiles));
+}
+
+async function readTiles(store: Store, tiles: readonly Tile[]): Promise<Bytes[]> {
+  return Promise.all(tiles.map((tile) => readTile(store, tile)));
+}
+
+async function readTile(store: Store, { level, index }: Tile): Promise<Bytes> {
+  const row = await store.tile(level as number, index);
+  return row?.hashes ?? new Uint8Array(0);
+}

@@ -1,0 +1,33 @@
+/** Destroys shred shares that no epoch owns: an open wrote the share and crashed before its commit. */
+import type { Ports } from '../ports.ts';
+import { withLease } from './lease.ts';
+
+/** An open is committed or dead long before its share is this old. */
+const ORPHAN_AFTER_MS = 60 * 60_000;
+const PAGE = 500;
+
+/** Looks through the whole vault; answers how many orphans it destroyed. */
+export async function sweep(ports: Ports): Promise<number> {
+  const { store, vault, clock } = ports;
+  let destroyed = 0;
+  await withLease(ports, 'sweep', async (renew) => {
+    let cursor: { recordingId: string; epoch: number } | undefined;
+    for (;;) {
+      const shares = await vault.list(clock.now() - ORPHAN_AFTER_MS, PAGE, cursor);
+      if (shares.length === 0) return;
+      const owned = new Set((await store.existingEpochs(shares)).map(nameOf));
+      for (const share of shares) {
+        if (owned.has(nameOf(share))) continue;
+        await vault.destroyEpoch(share.recordingId, share.epoch);
+        destroyed++;
+      }
+      cursor = shares.at(-1);
+      await renew();
+    }
+  });
+  return destroyed;
+}
+
+function nameOf({ recordingId, epoch }: { recordingId: string; epoch: number }): string {
+  return `${recordingId}/${epoch}`;
+}
