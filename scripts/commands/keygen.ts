@@ -1,0 +1,67 @@
+import { writeFile } from 'node:fs/promises';
+import { SUITE_BOX, SUITE_HYBRID, type Suite } from '../../crypto/format/ids.ts';
+import { generateDecryptionKey, generateIdentity } from '../../crypto/seal/identity.ts';
+import { sealKeyFile } from '../../crypto/seal/keyfile.ts';
+import { command, parseWords, usageError } from '../shell/arguments.ts';
+import { describeKey, formatPublicLine } from '../shell/keys.ts';
+import { EXIT } from '../shell/exits.ts';
+import { passphrase, writePrivateFile } from '../shell/secrets.ts';
+
+const USAGE = `zeroreel keygen [--suite 1|2] [--label TEXT] [--passphrase-file FILE] [--force] [--json] FILE
+
+Makes an identity key (Ed25519, signs policies and grants) and a decryption key, writes both to FILE, sealed with a passphrase
+(Argon2id), and the public line to FILE.pub. The public line is what an exam's owner needs to make you a reader.
+
+  --suite 2   MLKEM768-X25519, safe against a quantum computer (the default)
+  --suite 1   X25519 alone, for exams whose policy allows it
+  --label     how colleagues see you in a policy; the server sees it too
+
+  $ zeroreel keygen --label 'Dr. Okafor, Physics' okafor.key
+  passphrase:
+  once more:
+  identity     9QZX-40WM-7B1R-XF5T-E3KD-0M2P-HV6A-CN8G
+  suite 2 key  2J7K-QF0V-8XWD-5T1M-R6ZB-3H9C-YE4N-GA70
+  wrote okafor.key (keep it) and okafor.key.pub (hand it out)`;
+
+export const keygen = command(USAGE, async (words, shell) => {
+  const { values, positionals } = parseWords(
+    words,
+    {
+      suite: { type: 'string', default: '2' },
+      label: { type: 'string' },
+      'passphrase-file': { type: 'string' },
+      force: { type: 'boolean', default: false },
+      json: { type: 'boolean', default: false },
+    },
+    { from: 1, to: 1, names: 'one FILE for the key' },
+  );
+  const path = positionals[0]!;
+  const suite = parseSuiteOption(values.suite);
+  const secret = await passphrase(shell, { file: values['passphrase-file'], question: 'passphrase', isNew: true });
+  const identity = await generateIdentity();
+  const decryptionKey = await generateDecryptionKey(suite);
+  await writePrivateFile(path, await sealKeyFile({ decryptionKey, identity, passphrase: secret }), values.force);
+  const publicKey = {
+    identity: identity.publicKey,
+    suite,
+    publicKey: decryptionKey.publicKey,
+    label: values.label ?? '',
+  };
+  const line = formatPublicLine(publicKey);
+  await writeFile(`${path}.pub`, `${line}\n`);
+  const described = await describeKey(publicKey);
+  if (values.json) {
+    shell.printJson({ file: path, public: line, ...described });
+  } else {
+    shell.print(`identity     ${described.identity_fingerprint}`);
+    shell.print(`suite ${suite} key  ${described.key_fingerprint}`);
+    shell.say(`wrote ${path} (keep it) and ${path}.pub (hand it out)`);
+  }
+  return EXIT.well;
+});
+
+export function parseSuiteOption(text: string): Suite {
+  if (text === '1') return SUITE_BOX;
+  if (text === '2') return SUITE_HYBRID;
+  throw usageError(`--suite: expected 1 or 2, found ${JSON.stringify(text)}`);
+}

@@ -1,0 +1,53 @@
+import { commandGroup, type Command } from './shell/arguments.ts';
+import { EXIT, EXIT_HELP, explain, type ExitCode } from './shell/exits.ts';
+import { Shell } from './shell/shell.ts';
+
+const USAGE = `zeroreel COMMAND: zero-knowledge storage for exam recordings
+
+people and exams   keygen, key show, exam create, exam show, exam tickets
+recording          record, receipt
+review             list, fetch, export, verify, grant
+operating          serve, token, purge, doctor
+evidence           log verify, log export, log prove
+
+Every command has --help. Results go to standard output, everything else to standard error.
+${EXIT_HELP}
+
+  $ zeroreel serve &
+  $ zeroreel keygen okafor.key
+  $ zeroreel exam create --key okafor.key --title 'Physics 101, final' > physics.link
+  $ zeroreel exam tickets --key okafor.key --exam physics.link --out seats 120
+  $ zeroreel record --ticket seats/0001.link webcam.webm screen.webm events.ndjson
+  $ zeroreel list --exam physics.link
+  $ zeroreel fetch --key okafor.key --exam physics.link --out review pVnGJ0mYQ1e6d0aXwz2u7A`;
+
+/** Loaded when it is asked for: `zeroreel --help` need not load the AWS SDK. */
+const load = (from: () => Promise<Command>): Command => ({
+  usage: '',
+  run: async (words, shell) => (await from()).run(words, shell),
+});
+
+const main = commandGroup('', USAGE, {
+  keygen: load(async () => (await import('./commands/keygen.ts')).keygen),
+  key: load(async () => (await import('./commands/key.ts')).key),
+});
+
+async function run(words: readonly string[], shell: Shell): Promise<ExitCode> {
+  try {
+    return await main.run(words, shell);
+  } catch (error) {
+    const { exit, code, message, hint } = explain(error);
+    shell.progress('');
+    shell.say(`zeroreel: ${message} (${code})`);
+    if (hint !== undefined) shell.say(`hint: ${hint}`);
+    if (shell.environment['ZEROREEL_DEBUG'] === '1' && error instanceof Error) shell.say(error.stack ?? '');
+    return EXIT[exit];
+  }
+}
+
+// Whoever reads our results may have seen enough: `zeroreel list | head -1`.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit(EXIT.well);
+});
+process.exitCode = await run(process.argv.slice(2), new Shell(process));
