@@ -17,6 +17,7 @@ export default defineConfig(
       '@typescript-eslint/require-await': 'off',
       // noUncheckedIndexedAccess makes `a[i]!` after a bounds check the honest form.
       '@typescript-eslint/no-non-null-assertion': 'off',
+      '@typescript-eslint/no-unused-vars': ['error', { varsIgnorePattern: '^_', argsIgnorePattern: '^_' }],
       eqeqeq: 'error',
       'no-console': 'error',
     },

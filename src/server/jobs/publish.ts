@@ -25,11 +25,10 @@ export async function publish({ store, signer, clock }: Ports): Promise<number> 
       (tiles) => readTiles(store, tiles),
     );
     const fresh = new Map(grown.map(({ tile, bytes }) => [tilePath(tile), bytes]));
+    const read = async (tile: Tile) => fresh.get(tilePath(tile)) ?? readTile(store, tile);
     const root = await rootHash(
       size,
-      hashesFromTiles(size, async (tiles) =>
-        Promise.all(tiles.map((tile) => fresh.get(tilePath(tile)) ?? readTile(store, tile))),
-      ),
+      hashesFromTiles(size, (tiles) => Promise.all(tiles.map(read))),
     );
     const note = await signCheckpoint({ origin: signer.origin, size, root }, signer.publicKey, (message) =>
       signer.sign(message),

@@ -1,0 +1,59 @@
+/** Secrets that the server keeps in its data folder: the log's signing key, the embedded bucket's credentials, the first token. */
+import { createPrivateKey, generateKeyPairSync, type KeyObject, randomBytes, sign } from 'node:crypto';
+import { closeSync, fsyncSync, linkSync, openSync, readFileSync, unlinkSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Signer } from '../ports.ts';
+
+/**
+ * The log's Ed25519 key from `log.key` (PKCS #8, PEM, mode 0600), made at the first start. A file of its own: what follows
+ * from its loss or theft stands in schema/LOG.md.
+ */
+export function openLogSigner(dataDir: string, origin: string): Signer {
+  const pem = keepFile(join(dataDir, 'log.key'), () =>
+    generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
+  );
+  const key = createPrivateKey(pem);
+  if (key.asymmetricKeyType !== 'ed25519') throw new Error('log.key: expected an Ed25519 key');
+  return { origin, publicKey: publicKeyOf(key), sign: async (message) => new Uint8Array(sign(null, message, key)) };
+}
+
+function publicKeyOf(key: KeyObject): Uint8Array<ArrayBuffer> {
+  const { x } = key.export({ format: 'jwk' });
+  return new Uint8Array(Buffer.from(x!, 'base64url'));
+}
+
+/** Credentials of the embedded bucket: nobody but this server ever needs them. */
+export function openBucketCredentials(dataDir: string): { accessKeyId: string; secretAccessKey: string } {
+  const text = keepFile(join(dataDir, 'bucket.key'), () =>
+    JSON.stringify({
+      accessKeyId: `ZR${randomBytes(9).toString('hex').toUpperCase()}`,
+      secretAccessKey: randomBytes(30).toString('base64'),
+    }),
+  );
+  return JSON.parse(text) as { accessKeyId: string; secretAccessKey: string };
+}
+
+/** Reads a secret, or makes it once, durably and readable by its owner alone. Two starts at once agree on one of the two. */
+export function keepFile(path: string, make: () => string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+  }
+  const temporary = `${path}.${randomBytes(6).toString('hex')}`;
+  const file = openSync(temporary, 'wx', 0o600);
+  try {
+    writeSync(file, make());
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
+  try {
+    linkSync(temporary, path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  } finally {
+    unlinkSync(temporary);
+  }
+  return readFileSync(path, 'utf8');
+}

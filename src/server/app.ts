@@ -1,0 +1,94 @@
+/**
+ * The whole server as one value: five ports in, one fetch handler out. What it can reach is `crypto/format`, `crypto/log`
+ * and `schema`, none of which can decrypt; a test reads the imports and enforces that.
+ */
+import { Hono } from 'hono';
+import type { z } from 'zod';
+import { ProtocolError } from '../../crypto/format/errors.ts';
+import type { serviceSchema } from '../../schema/api.ts';
+import { type ErrorCode, problemOf, ServerError } from './errors.ts';
+import { examRoutes } from './http/exams.ts';
+import { logRoutes, proofRoutes } from './http/log.ts';
+import { recordingRoutes } from './http/recordings.ts';
+import { staffRoutes } from './http/staff.ts';
+import { BucketError, type Ports } from './ports.ts';
+import { vkeyOf } from './signing.ts';
+import { StoreError } from './store.ts';
+
+export interface AppOptions {
+  /** Told of every failure that is not the client's. */
+  report?: (error: unknown) => void;
+}
+
+export function createApp(ports: Ports, { report = () => undefined }: AppOptions = {}): Hono {
+  const { store, bucket, clock, signer } = ports;
+  const app = new Hono();
+
+  app.route('/v1', examRoutes(ports));
+  app.route('/v1', recordingRoutes(ports));
+  app.route('/v1', staffRoutes(ports));
+  app.route('/v1', proofRoutes(ports));
+  app.route('/log', logRoutes(ports));
+
+  app.get('/v1/service', (c) => {
+    const answer: z.infer<typeof serviceSchema> = {
+      name: 'zeroreel',
+      log: { origin: signer.origin, vkey: vkeyOf(signer) },
+      now_ms: clock.now(),
+      retention_days: { maximum: 30 },
+    };
+    return c.json(answer, 200, { 'cache-control': 'no-store' });
+  });
+
+  /** Whether store and bucket answer now; 503 with the part that does not. */
+  app.get('/health', async (c) => {
+    const [metadata, objects] = await Promise.allSettled([store.logSize(), bucket.get('health')]);
+    const isHealthy = metadata.status === 'fulfilled' && objects.status === 'fulfilled';
+    return c.json(
+      { healthy: isHealthy, store: metadata.status === 'fulfilled', bucket: objects.status === 'fulfilled' },
+      isHealthy ? 200 : 503,
+    );
+  });
+
+  app.notFound(() => respond(new ServerError('not-found', 'there is no such route')));
+
+  app.onError((thrown) => {
+    const error = serverErrorOf(thrown, report);
+    return respond(error);
+  });
+
+  return app;
+}
+
+function respond(error: ServerError): Response {
+  const headers: Record<string, string> = { 'content-type': 'application/problem+json', 'cache-control': 'no-store' };
+  if (error.status === 503) headers['retry-after'] = '1';
+  return new Response(JSON.stringify(problemOf(error)), { status: error.status, headers });
+}
+
+/** A hostile record is the client's fault, a silent store is nobody's, and everything else is ours and says nothing of its inside. */
+function serverErrorOf(thrown: unknown, report: (error: unknown) => void): ServerError {
+  if (thrown instanceof ServerError) return thrown;
+  if (thrown instanceof ProtocolError) return refusedRecord(thrown);
+  report(thrown);
+  if (thrown instanceof BucketError)
+    return new ServerError('storage-unavailable', 'the object store does not answer', { cause: thrown });
+  if (thrown instanceof StoreError && thrown.code === 'full') {
+    return new ServerError('storage-full', 'the disk is full; nothing was written', { cause: thrown });
+  }
+  if (thrown instanceof StoreError && thrown.code === 'busy') {
+    return new ServerError('busy', 'the database is busy; nothing was written', { cause: thrown });
+  }
+  return new ServerError('internal', 'something failed here; nothing was acknowledged', { cause: thrown });
+}
+
+const REFUSALS: Partial<Record<ProtocolError['code'], ErrorCode>> = {
+  policy: 'policy-refused',
+  attestation: 'ticket-refused',
+  grant: 'grant-refused',
+};
+
+function refusedRecord(error: ProtocolError): ServerError {
+  const code = REFUSALS[error.code] ?? 'record-refused';
+  return new ServerError(code, error.message, { extra: { reason: error.code }, cause: error });
+}

@@ -1,0 +1,93 @@
+/** Settings from the environment, parsed once at the start. README.md says of each who is trusted with it. */
+import { z } from 'zod';
+
+const port = z.coerce.number().int().min(0).max(65_535);
+
+const environmentSchema = z
+  .object({
+    /** Folder of the databases, the log's key and, unless a store is named, the embedded bucket. */
+    ZEROREEL_DATA: z.string().min(1).default('data'),
+    ZEROREEL_HOST: z.string().min(1).default('127.0.0.1'),
+    ZEROREEL_PORT: port.default(8600),
+    /** Name of the retention log: a schema-less URL that will never mean another log. */
+    ZEROREEL_LOG_ORIGIN: z
+      .string()
+      .min(1)
+      .max(200)
+      .regex(/^[^\s+]+$/u)
+      .default('localhost/zeroreel'),
+    /** Port of the embedded bucket. */
+    ZEROREEL_BUCKET_PORT: port.default(8601),
+    /** An S3-compatible store in place of the embedded bucket. */
+    ZEROREEL_S3_ENDPOINT: z.url().optional(),
+    /** Origin under which recorders and reviewers reach the store, where it is another one. */
+    ZEROREEL_S3_PUBLIC_ENDPOINT: z.url().optional(),
+    ZEROREEL_S3_REGION: z.string().min(1).default('us-east-1'),
+    ZEROREEL_S3_BUCKET: z.string().min(3).max(63).default('zeroreel'),
+    ZEROREEL_S3_ACCESS_KEY_ID: z.string().min(1).optional(),
+    ZEROREEL_S3_SECRET_ACCESS_KEY: z.string().min(1).optional(),
+    ZEROREEL_S3_PATH_STYLE: z.enum(['true', 'false']).default('true'),
+    /** How long a backup of the vault can exist. A deletion is final when it has passed. */
+    ZEROREEL_VAULT_HORIZON_HOURS: z.coerce.number().min(0).max(48).default(24),
+  })
+  .refine(
+    (env) =>
+      env.ZEROREEL_S3_ENDPOINT === undefined ||
+      (env.ZEROREEL_S3_ACCESS_KEY_ID !== undefined && env.ZEROREEL_S3_SECRET_ACCESS_KEY !== undefined),
+    { message: 'ZEROREEL_S3_ENDPOINT needs ZEROREEL_S3_ACCESS_KEY_ID and ZEROREEL_S3_SECRET_ACCESS_KEY' },
+  );
+
+export interface Config {
+  dataDir: string;
+  host: string;
+  port: number;
+  logOrigin: string;
+  vaultHorizonMs: number;
+  bucket: string;
+  region: string;
+  storage: { kind: 'embedded'; port: number } | ExternalStorage;
+}
+
+export interface ExternalStorage {
+  kind: 's3';
+  endpoint: string;
+  publicEndpoint?: string;
+  credentials: { accessKeyId: string; secretAccessKey: string };
+  pathStyle: boolean;
+}
+
+export class ConfigError extends Error {}
+
+/** Throws `ConfigError`, which names the setting and never its value. */
+export function readConfig(environment: Readonly<Record<string, string | undefined>>): Config {
+  // An empty setting is one that was not made: so compose files and unit files can leave it blank.
+  const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ''));
+  const parsed = environmentSchema.safeParse(given);
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues;
+    throw new ConfigError(`${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'invalid'}`.replace(/^: /, ''));
+  }
+  const env = parsed.data;
+  return {
+    dataDir: env.ZEROREEL_DATA,
+    host: env.ZEROREEL_HOST,
+    port: env.ZEROREEL_PORT,
+    logOrigin: env.ZEROREEL_LOG_ORIGIN,
+    vaultHorizonMs: env.ZEROREEL_VAULT_HORIZON_HOURS * 3_600_000,
+    bucket: env.ZEROREEL_S3_BUCKET,
+    region: env.ZEROREEL_S3_REGION,
+    storage:
+      env.ZEROREEL_S3_ENDPOINT === undefined
+        ? { kind: 'embedded', port: env.ZEROREEL_BUCKET_PORT }
+        : {
+            kind: 's3',
+            endpoint: env.ZEROREEL_S3_ENDPOINT,
+            ...(env.ZEROREEL_S3_PUBLIC_ENDPOINT !== undefined && { publicEndpoint: env.ZEROREEL_S3_PUBLIC_ENDPOINT }),
+            credentials: {
+              accessKeyId: env.ZEROREEL_S3_ACCESS_KEY_ID!,
+              secretAccessKey: env.ZEROREEL_S3_SECRET_ACCESS_KEY!,
+            },
+            pathStyle: env.ZEROREEL_S3_PATH_STYLE === 'true',
+          },
+  };
+}

@@ -1,0 +1,102 @@
+/** Exams are their signed policies. The server stores the bytes as they are: it can refuse a policy but never make one. */
+import { Hono } from 'hono';
+import type { z } from 'zod';
+import { fromBase64Url, toBase64Url } from '../../../crypto/format/bytes.ts';
+import { decodeIdentity } from '../../../crypto/format/ids.ts';
+import { ownerHash, parsePolicy } from '../../../crypto/format/policy.ts';
+import * as api from '../../../schema/api.ts';
+import { ServerError } from '../errors.ts';
+import type { Ports } from '../ports.ts';
+import type { PolicyRow } from '../store.ts';
+import { vkeyOf } from '../signing.ts';
+import { idParameter, limitParameter, parse, readJson, requireStaff } from './request.ts';
+
+export function examRoutes(ports: Ports): Hono {
+  const { store, clock, signer } = ports;
+  const routes = new Hono();
+
+  routes.post('/exams', async (c) => {
+    await requireStaff(c, ports, 'instructor');
+    const { policy: policyB64 } = await readJson(c, api.publishPolicyRequest);
+    const bytes = fromBase64Url(policyB64);
+    const { policy, policyHash } = await parsePolicy(bytes);
+    if (policy.log.vkey !== vkeyOf(signer) || policy.log.origin !== signer.origin) {
+      throw new ServerError('policy-refused', 'the policy pins another retention log than the one of this server', {
+        hint: 'take origin and vkey from GET /v1/service',
+      });
+    }
+    const now = clock.now();
+    const row: PolicyRow = {
+      examId: policy.exam_id,
+      seq: policy.seq,
+      policyHash: toBase64Url(policyHash),
+      ownerHash: toBase64Url(await ownerHash(decodeIdentity(policy.owner))),
+      bytes,
+      publishedMs: now,
+    };
+    const answer: z.infer<typeof api.publishPolicyResponse> = {
+      exam_id: row.examId,
+      seq: row.seq,
+      policy_hash: row.policyHash,
+    };
+
+    const newest = await store.latestPolicy(row.examId);
+    if (newest?.policyHash === row.policyHash) return c.json(answer);
+    const follows = newest
+      ? policy.seq === newest.seq + 1 && policy.prev_policy_hash === newest.policyHash
+      : policy.seq === 0;
+    if (!follows || (newest && newest.ownerHash !== row.ownerHash)) throw conflict(newest);
+    const { exam_id, seq, retention_days, practice } = policy;
+    const entry = {
+      v: 1,
+      type: 'policy.published',
+      at: now,
+      exam: exam_id,
+      seq,
+      policy_hash: row.policyHash,
+      retention_days,
+      practice,
+    } as const;
+    if (!(await store.publishPolicy(row, entry))) {
+      // Somebody else was quicker, perhaps this very request's first try.
+      const winner = await store.latestPolicy(row.examId);
+      if (winner?.policyHash !== row.policyHash) throw conflict(winner);
+    }
+    return c.json(answer, 201);
+  });
+
+  function conflict(newest: PolicyRow | undefined): ServerError {
+    return new ServerError('policy-conflict', 'the policy does not follow the newest one of this exam and its owner', {
+      extra: { seq: newest?.seq ?? null, policy_hash: newest?.policyHash ?? null },
+    });
+  }
+
+  routes.get('/exams', async (c) => {
+    await requireStaff(c, ports, 'instructor', 'compliance');
+    const limit = limitParameter(c, 100, 1000);
+    const rows = await store.exams(limit, c.req.query('cursor'));
+    const answer: z.infer<typeof api.examsResponse> = {
+      exams: rows.map(policyAnswer),
+      ...(rows.length === limit && { cursor: rows.at(-1)!.examId }),
+    };
+    return c.json(answer);
+  });
+
+  /** Public: every recorder reads it before anybody is known, and nothing in it is a student's. */
+  routes.get('/exams/:exam/policy', async (c) => {
+    const examId = idParameter(c, 'exam');
+    const wanted = c.req.query('hash');
+    const row =
+      wanted === undefined
+        ? await store.latestPolicy(examId)
+        : await store.policyByHash(examId, parse(api.hashSchema, wanted));
+    if (!row) throw new ServerError('exam-unknown', 'there is no such exam');
+    return c.json(policyAnswer(row));
+  });
+
+  return routes;
+}
+
+function policyAnswer(row: PolicyRow): z.infer<typeof api.policyResponse> {
+  return { exam_id: row.examId, seq: row.seq, policy_hash: row.policyHash, policy: toBase64Url(row.bytes) };
+}
