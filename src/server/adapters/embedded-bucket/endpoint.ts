@@ -15,6 +15,7 @@ import type { BodyLimits } from './body.ts';
 import { corsHeaders, OPEN_CORS, preflight } from './cors.ts';
 import { S3Error, toS3Error } from './errors.ts';
 import { listObjects, listObjectsV2, listObjectVersions } from './listing.ts';
+import * as multipart from './multipart.ts';
 import { deleteObject, deleteObjects, getObject, putObject } from './objects.ts';
 import { parameter, parseRequest, type S3Request } from './request.ts';
 import * as settings from './settings.ts';
@@ -63,6 +64,7 @@ const BUCKET_OPERATIONS: Record<string, Record<string, Operation>> = {
     cors: settings.getCors,
     lifecycle: settings.getLifecycle,
     versions: listObjectVersions,
+    uploads: multipart.listUploads,
     '': (shelf, request) =>
       parameter(request, 'list-type') === '2' ? listObjectsV2(shelf, request) : listObjects(shelf, request),
   },
@@ -78,10 +80,11 @@ const BUCKET_OPERATIONS: Record<string, Record<string, Operation>> = {
 };
 
 const OBJECT_OPERATIONS: Record<string, Record<string, Operation>> = {
-  GET: { '': getObject },
+  GET: { '': getObject, uploadId: multipart.listParts },
   HEAD: { '': getObject },
-  PUT: { '': putObject },
-  DELETE: { '': deleteObject },
+  PUT: { '': putObject, 'partNumber uploadId': multipart.uploadPart },
+  POST: { uploads: multipart.createUpload, uploadId: multipart.completeUpload },
+  DELETE: { '': deleteObject, uploadId: multipart.abortUpload },
 };
 
 /** Parameters that turn a request into another operation. One that is not known here must not fall through to the plain one. */

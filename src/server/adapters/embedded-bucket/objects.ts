@@ -39,6 +39,11 @@ export function keptHeaders(request: S3Request): string {
     const value = header(request, name);
     if (value !== undefined) kept[name] = value;
   }
+  // `aws-chunked` is how the body travelled, not what it is.
+  const codings = kept['content-encoding']?.split(',').map((coding) => coding.trim());
+  const lasting = codings?.filter((coding) => coding !== 'aws-chunked') ?? [];
+  delete kept['content-encoding'];
+  if (lasting.length > 0) kept['content-encoding'] = lasting.join(',');
   for (const name in request.http.headers) {
     if (name.startsWith('x-amz-meta-')) kept[name] = header(request, name)!;
   }
