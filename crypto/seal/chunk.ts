@@ -175,8 +175,8 @@ export async function openWholeChunk(
  */
 export function paddedLength(length: number): number {
   const framed = Math.max(4 + length, 4096);
-  const exponent = Math.floor(Math.log2(framed));
-  const kept = Math.floor(Math.log2(exponent)) + 1;
+  const exponent = 31 - Math.clz32(framed);
+  const kept = 32 - Math.clz32(exponent);
   const granule = 2 ** (exponent - kept);
   return Math.min(Math.ceil(framed / granule) * granule, MAX_PLAINTEXT);
 }
