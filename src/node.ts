@@ -30,6 +30,9 @@ const SCHEDULE = {
 
 const FIRST_TOKEN_DAYS = 366;
 
+// The SDK's version is pinned to one that supports this Node; its reminder would be the first thing that an operator reads.
+process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true';
+
 export interface RunningServer {
   /** `http://HOST:PORT` */
   url: string;
