@@ -1,0 +1,50 @@
+import { start } from '../../src/node.ts';
+import { ConfigError, readConfig } from '../../src/server/config.ts';
+import { command, parseWords } from '../shell/arguments.ts';
+import { CommandError, EXIT } from '../shell/exits.ts';
+
+const USAGE = `zeroreel serve [--data DIR] [--host ADDRESS] [--port N] [--bucket-port N]
+
+Runs the server until it is told to stop (Ctrl-C, SIGTERM): metadata in SQLite, objects in the embedded bucket under DIR, or in
+the S3 store that ZEROREEL_S3_ENDPOINT names. The README lists every setting and who is trusted with it. The first line of
+output is the server's URL; the token of the first administrator is in DIR/admin.token.
+
+  $ zeroreel serve --data /var/lib/zeroreel
+  http://127.0.0.1:8600`;
+
+export const serve = command(USAGE, async (words, shell) => {
+  const { values } = parseWords(
+    words,
+    { data: { type: 'string' }, host: { type: 'string' }, port: { type: 'string' }, 'bucket-port': { type: 'string' } },
+    { from: 0, to: 0, names: '' },
+  );
+  const server = await start({
+    config: readSettings({
+      ...shell.environment,
+      ...(values.data !== undefined && { ZEROREEL_DATA: values.data }),
+      ...(values.host !== undefined && { ZEROREEL_HOST: values.host }),
+      ...(values.port !== undefined && { ZEROREEL_PORT: values.port }),
+      ...(values['bucket-port'] !== undefined && { ZEROREEL_BUCKET_PORT: values['bucket-port'] }),
+    }),
+  });
+  shell.print(server.url);
+  shell.say(`the first administrator's token is in ${server.adminTokenFile}`);
+  await new Promise<void>((stop) => {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const)
+      process.once(signal, () => {
+        stop();
+      });
+  });
+  shell.say('finishing what is under way');
+  await server.close();
+  return EXIT.well;
+});
+
+function readSettings(environment: Readonly<Record<string, string | undefined>>) {
+  try {
+    return readConfig(environment);
+  } catch (error) {
+    if (error instanceof ConfigError) throw new CommandError('usage', 'setting', error.message);
+    throw error;
+  }
+}

@@ -1,0 +1,101 @@
+import { open, readFile, type FileHandle } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import type { Bytes } from '../../crypto/format/bytes.ts';
+import { parseChunkHead } from '../../crypto/format/chunk.ts';
+import { parseHead } from '../../crypto/format/head.ts';
+import type { Outbox, SealedChunk } from '../../src/client/outbox.ts';
+import { CommandError } from '../shell/exits.ts';
+
+/**
+ * Where a file's next epoch goes on. A recorder that was killed leaves no key and no position; what it leaves is the tail,
+ * which counts the chunks that are durable. This journal says how much of the file each chunk held, so that
+ * position = sum over the counted chunks, exact to the byte.
+ *
+ * A line is durable *before* its chunk is put: a crash between the two leaves a line that no tail counts, and the next
+ * process ignores it. A line holds numbers only: `<epoch> <track> <seq> <plaintext bytes>`.
+ */
+export class SourceJournal {
+  readonly #file: FileHandle;
+  readonly #lengths: Map<string, number>;
+
+  private constructor(file: FileHandle, lengths: Map<string, number>) {
+    this.#file = file;
+    this.#lengths = lengths;
+  }
+
+  static async open(path: string): Promise<SourceJournal> {
+    const lengths = new Map<string, number>();
+    const text = await readFile(path, 'utf8').catch((error: unknown) => {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return '';
+      throw error;
+    });
+    // A torn last line is one that was never durable, so its chunk was never put.
+    for (const line of text.slice(0, text.lastIndexOf('\n') + 1).split('\n')) {
+      const [, key, length] = /^(\d+ \d+ \d+) (\d+)$/.exec(line) ?? [];
+      if (key !== undefined) lengths.set(key, Number(length));
+    }
+    const file = await open(path, 'a', 0o600);
+    if (!text.endsWith('\n') && text !== '') await file.write('\n');
+    const directory = await open(dirname(path), 'r');
+    await directory.sync();
+    await directory.close();
+    return new SourceJournal(file, lengths);
+  }
+
+  async #remember({ epoch, track, seq }: SealedChunk, object: Bytes): Promise<void> {
+    const { plaintextLength, isPadded } = parseChunkHead(object, object.length).header;
+    if (isPadded) return; // its media's length is sealed, so no position can be told; `positions` says so
+    await this.#file.write(`${epoch} ${track} ${seq} ${plaintextLength}\n`);
+    await this.#file.datasync();
+    this.#lengths.set(`${epoch} ${track} ${seq}`, plaintextLength);
+  }
+
+  /** The same outbox, with every chunk noted here first. */
+  around(outbox: Outbox): Outbox {
+    return {
+      session: () => outbox.session(),
+      saveSession: (session) => outbox.saveSession(session),
+      heads: (epoch) => outbox.heads(epoch),
+      saveHeads: (epoch, heads) => outbox.saveHeads(epoch, heads),
+      put: async (chunk, object, tail) => {
+        await this.#remember(chunk, object);
+        await outbox.put(chunk, object, tail);
+      },
+      object: (chunk) => outbox.object(chunk),
+      chunks: (epoch) => outbox.chunks(epoch),
+      release: (epoch, counts) => outbox.release(epoch, counts),
+      get backlogBytes() {
+        return outbox.backlogBytes;
+      },
+      close: async () => {
+        await this.#file.close();
+        await outbox.close();
+      },
+    };
+  }
+
+  /** Bytes of each track's source that are sealed and durable, over all epochs. */
+  async positions(outbox: Outbox): Promise<Map<number, number>> {
+    const positions = new Map<number, number>();
+    for (const { epoch } of (await outbox.session())?.epochs ?? []) {
+      const heads = await outbox.heads(epoch);
+      const newest = heads?.tails.at(-1) ?? heads?.sent;
+      if (!newest) continue;
+      for (const { track, count } of parseHead(newest).tracks) {
+        for (let seq = 0; seq < count; seq++) {
+          const length = this.#lengths.get(`${epoch} ${track} ${seq}`);
+          if (length === undefined) {
+            throw new CommandError(
+              'storage',
+              'journal',
+              `the outbox does not say how much of track ${track} was recorded`,
+              'finish with --drain, and record the rest anew',
+            );
+          }
+          positions.set(track, (positions.get(track) ?? 0) + length);
+        }
+      }
+    }
+    return positions;
+  }
+}
