@@ -1,7 +1,7 @@
 import { mkdir, open, readdir, rename, stat, unlink, type FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { concat, fromBase64Url, fromUtf8, toBase64Url, utf8, type Bytes } from '../../crypto/format/bytes.ts';
-import { parseHead } from '../../crypto/format/head.ts';
+import { concat, equal, fromBase64Url, fromUtf8, toBase64Url, utf8, type Bytes } from '../../crypto/format/bytes.ts';
+import { headHash, parseHead, type HeadRecord } from '../../crypto/format/head.ts';
 import { z } from 'zod';
 import { ClientError } from './errors.ts';
 import { FolderLock } from './outbox-lock-node.ts';
@@ -15,8 +15,9 @@ import type { Outbox, OutboxHeads, OutboxSession, SealedChunk } from './outbox.t
  *   epochs/<epoch>/<track>/<seq>.zrch     object || tail || u16 length of tail || SHA-256 of the object
  *
  * Each file is written under a temporary name, synced, renamed, and its directory synced: it is there whole or not at
- * all. A chunk and its tail are one file, so that `put` is atomic; the newest tail is the one with the highest head_seq and,
- * among those, the highest sum of counts. Temporary files that a crash left are removed when the folder is opened.
+ * all. A chunk and its tail are one file, so that `put` is atomic; when the folder is opened, the tails of heads.json are
+ * continued by those out of the chunks that chain after them (older ones do not: a head was released since). Temporary
+ * files that a crash left are removed then.
  */
 export interface FolderOutboxOptions {
   directory: string;
@@ -47,7 +48,7 @@ const sessionSchema = z.object({
   deleteByMs: z.int().nullable(),
   closeReceipt: bytesText.nullable(),
 });
-const headsSchema = z.object({ sent: bytesText.nullable(), receipt: bytesText.nullable(), tail: bytesText });
+const headsSchema = z.object({ sent: bytesText.nullable(), receipt: bytesText.nullable(), tails: z.array(bytesText) });
 
 /** Opens the folder, or makes it. Throws `outbox-locked` while another process has it, `outbox-damaged` for a foreign file. */
 export async function openFolderOutbox(options: FolderOutboxOptions): Promise<Outbox> {
@@ -68,8 +69,7 @@ class FolderOutbox implements Outbox {
   readonly #maximumBytes: number;
   readonly #lock: FolderLock;
   readonly #chunks = new Map<string, SealedChunk>();
-  /** Newest tail by epoch, out of `put` and `saveHeads`. */
-  readonly #tails = new Map<number, Bytes>();
+  readonly #heads = new Map<number, OutboxHeads>();
   #backlogBytes = 0;
 
   constructor(directory: string, maximumBytes: number, lock: FolderLock) {
@@ -86,15 +86,17 @@ class FolderOutbox implements Outbox {
     for (const name of await namesIn(this.#directory)) await this.#sweep(join(this.#directory, name));
     for (const epochName of await namesIn(join(this.#directory, 'epochs'))) {
       const epoch = Number(epochName);
+      const tails: Bytes[] = [];
       for (const trackName of await namesIn(this.#epochPath(epoch))) {
         const path = join(this.#epochPath(epoch), trackName);
-        if (await this.#sweep(path)) continue;
-        if (!/^\d+$/.test(trackName)) continue;
-        for (const chunkName of await namesIn(path))
-          await this.#loadChunk(epoch, Number(trackName), join(path, chunkName));
+        if ((await this.#sweep(path)) || !/^\d+$/.test(trackName)) continue;
+        for (const chunkName of await namesIn(path)) {
+          const chunkPath = join(path, chunkName);
+          if (!(await this.#sweep(chunkPath))) tails.push(await this.#loadChunk(epoch, Number(trackName), chunkPath));
+        }
       }
       const stored = await this.#storedHeads(epoch);
-      if (stored) this.#offerTail(epoch, stored.tail);
+      if (stored) this.#heads.set(epoch, { ...stored, tails: await continueTails(stored.tails, tails) });
     }
   }
 
@@ -105,8 +107,8 @@ class FolderOutbox implements Outbox {
     return true;
   }
 
-  async #loadChunk(epoch: number, track: number, path: string): Promise<void> {
-    if (await this.#sweep(path)) return;
+  /** Answers the tail that came with the chunk. */
+  async #loadChunk(epoch: number, track: number, path: string): Promise<Bytes> {
     const seq = Number(/\/(\d+)\.zrch$/.exec(path)?.[1] ?? Number.NaN);
     if (!Number.isInteger(seq)) throw damaged(path, 'the name is not that of a chunk');
     const file = await open(path, 'r');
@@ -117,7 +119,7 @@ class FolderOutbox implements Outbox {
       const tail = await readExactly(file, path, size - TRAILER_LENGTH - tailLength, tailLength);
       const bytes = size - TRAILER_LENGTH - tailLength;
       this.#add({ epoch, track, seq, bytes, sha256B64: toBase64Url(trailer.subarray(2)) });
-      this.#offerTail(epoch, tail);
+      return tail;
     } finally {
       await file.close();
     }
@@ -137,9 +139,7 @@ class FolderOutbox implements Outbox {
   }
 
   async heads(epoch: number): Promise<OutboxHeads | undefined> {
-    const stored = await this.#storedHeads(epoch);
-    const tail = this.#tails.get(epoch);
-    return tail && { sent: stored?.sent ?? null, receipt: stored?.receipt ?? null, tail };
+    return this.#heads.get(epoch);
   }
 
   async #storedHeads(epoch: number): Promise<OutboxHeads | undefined> {
@@ -153,19 +153,22 @@ class FolderOutbox implements Outbox {
 
   async saveHeads(epoch: number, heads: OutboxHeads): Promise<void> {
     await this.#write(this.#headsPath(epoch), [encodeJson(heads)]);
-    this.#offerTail(epoch, heads.tail);
+    this.#heads.set(epoch, heads);
   }
 
   async put(chunk: SealedChunk, object: Bytes, tail: Bytes): Promise<void> {
     const path = this.#chunkPath(chunk);
-    if (this.#chunks.has(path)) return;
+    const heads = this.#heads.get(chunk.epoch);
+    if (!heads) throw damaged(path, 'a chunk before the first head');
     if (this.#backlogBytes + object.length > this.#maximumBytes) {
       throw full(`the outbox holds ${this.#backlogBytes} of at most ${this.#maximumBytes} bytes`);
     }
     const trailer = concat(tail, Uint8Array.of(tail.length >> 8, tail.length & 0xff), fromBase64Url(chunk.sha256B64));
     await this.#write(path, [object, trailer]);
     this.#add(chunk);
-    this.#offerTail(chunk.epoch, tail);
+    const { headSeq } = parseHead(tail);
+    const earlier = heads.tails.filter((standing) => parseHead(standing).headSeq < headSeq);
+    this.#heads.set(chunk.epoch, { ...heads, tails: [...earlier, tail] });
   }
 
   async object(chunk: SealedChunk): Promise<Bytes> {
@@ -204,11 +207,6 @@ class FolderOutbox implements Outbox {
     this.#backlogBytes += chunk.bytes;
   }
 
-  #offerTail(epoch: number, tail: Bytes): void {
-    const standing = this.#tails.get(epoch);
-    if (!standing || isNewer(tail, standing)) this.#tails.set(epoch, tail);
-  }
-
   #epochPath(epoch: number): string {
     return join(this.#directory, 'epochs', String(epoch));
   }
@@ -244,11 +242,19 @@ class FolderOutbox implements Outbox {
   }
 }
 
-/** A tail replaces another of its epoch when it is later in the chain of heads, or counts more under the same number. */
-function isNewer(tail: Bytes, standing: Bytes): boolean {
-  const [a, b] = [parseHead(tail), parseHead(standing)];
-  const total = (head: typeof a) => head.tracks.reduce((sum, { count }) => sum + count, 0);
-  return a.headSeq === b.headSeq ? total(a) >= total(b) : a.headSeq > b.headSeq;
+/** Continues `base` by the candidates that chain after it: under one number the one that counts most, then its successor. */
+async function continueTails(base: readonly Bytes[], candidates: readonly Bytes[]): Promise<Bytes[]> {
+  const total = (head: HeadRecord) => head.tracks.reduce((sum, { count }) => sum + count, 0);
+  const order = (a: HeadRecord, b: HeadRecord) => a.headSeq - b.headSeq || total(a) - total(b);
+  const tails = base.map(parseHead);
+  for (const head of candidates.map(parseHead).sort(order)) {
+    const last = tails.at(-1);
+    if (!last) break;
+    const isSamePlace = head.headSeq === last.headSeq && equal(head.prev, last.prev);
+    if (isSamePlace && total(head) > total(last)) tails.splice(-1, 1, head);
+    else if (head.headSeq === last.headSeq + 1 && equal(head.prev, await headHash(last))) tails.push(head);
+  }
+  return tails.map(({ body, signature }) => concat(body, signature));
 }
 
 async function makeDurableDirectory(path: string): Promise<void> {

@@ -6,16 +6,19 @@
  *
  * [Note: one head per number] Two heads with one head_seq are proof of equivocation, so no two may ever be *released*
  * (posted). The recorder's signing key dies with its process, so a crashed recorder's successor cannot sign anything. Both
- * are met by the pair that is kept here per epoch:
+ * are met by what is kept here per epoch:
  *
- *   sent  the newest head that may have been released, or none. It is durable here *before* it is posted.
- *   tail  a head that nobody has seen, signed ahead of time: head_seq one above `sent` (0 where there is none), prev its
- *         hash (open_hash), counting everything that is durable in the outbox and everything already stored.
+ *   sent   the newest head that may have been released, or none. It is durable here *before* it is posted.
+ *   tails  "last words", heads that nobody has seen, signed ahead of time: the first has head_seq one above `sent` (0 where
+ *          there is none) and its hash as prev (open_hash), each further one follows the one before. The last counts
+ *          everything that is durable in the outbox. There are several because a server takes at most a window of
+ *          chunks per track and head (`UPLOAD_WINDOW`), and a long outage leaves more than that.
  *
- * A live recorder never posts a tail: it signs a head H, and replaces (sent, tail) by (H, a new tail chained after H) in one
- * durable step, and only then posts H. The old tail, which had H's number, is gone before H is out. A later process posts
- * `sent` again (the same bytes) and then `tail`, and never signs for this epoch. So per number at most one head leaves:
- * a crash before the step leaves the old pair, whose tail alone has that number; after it, the new pair, in which H alone has.
+ * A live recorder never posts a tail: it signs a head H, and replaces (sent, tails) by (H, new tails chained after H) in one
+ * durable step, and only then posts H. The old tails, whose first had H's number, are gone before H is out. A later process
+ * posts `sent` again (the same bytes) and then the tails in order, each becoming `sent` before it is posted, and never signs
+ * for this epoch. So per number at most one head leaves: a crash before the step leaves the old tails, one head per number,
+ * and `sent` below them; a crash after it leaves H and the new tails, again one per number.
  */
 import type { Bytes } from '../../crypto/format/bytes.ts';
 
@@ -67,7 +70,8 @@ export interface OutboxHeads {
   sent: Bytes | null;
   /** ZRRC over `sent`; null until it came. */
   receipt: Bytes | null;
-  tail: Bytes;
+  /** Ascending; empty only after a head that closes. */
+  tails: Bytes[];
 }
 
 /**
@@ -79,13 +83,14 @@ export interface Outbox {
   session(): Promise<OutboxSession | undefined>;
   saveSession(session: OutboxSession): Promise<void>;
 
-  /** Undefined before the first `put` or `saveHeads` of the epoch. The tail is the newest one that either stored. */
+  /** Undefined before the first `saveHeads` of the epoch. The tails are those of the last `saveHeads` and what `put` added. */
   heads(epoch: number): Promise<OutboxHeads | undefined>;
   /** See the note: the one durable step before a head is posted. Also stores the receipt when it came. */
   saveHeads(epoch: number, heads: OutboxHeads): Promise<void>;
 
   /**
-   * Stores a chunk together with the tail that counts it: both or neither. The same chunk again is a no-op.
+   * Stores a chunk together with the tail that counts it: both or neither. The tail takes the place of the last one where
+   * it has the same number, and follows it otherwise. Calls of one epoch must not overlap with each other or `saveHeads`.
    * Throws `outbox-full` with nothing stored and nothing evicted.
    */
   put(chunk: SealedChunk, object: Bytes, tail: Bytes): Promise<void>;

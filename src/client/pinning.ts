@@ -1,0 +1,91 @@
+/** What a recorder believes before it seals anything: the pinned owner's policy, and the log as it was seen before. */
+import { fromBase64Url } from '../../crypto/format/bytes.ts';
+import { ProtocolError } from '../../crypto/format/errors.ts';
+import { parsePolicy, type ParsedPolicy, type Policy } from '../../crypto/format/policy.ts';
+import { openCheckpoint, type Checkpoint } from '../../crypto/log/checkpoint.ts';
+import { hashesFromTiles, tilePath, type Tile } from '../../crypto/log/tiles.ts';
+import { proveConsistency, verifyConsistency } from '../../crypto/log/tree.ts';
+import type { Api } from './api.ts';
+import type { ExamLink } from './link.ts';
+
+/** The exam's newest policy, held against the link's pins and the recorder's clock; throws `policy`. */
+export async function fetchPinnedPolicy(api: Api, pins: ExamLink, nowMs: number | undefined): Promise<ParsedPolicy> {
+  const { policy } = await api.policy(pins.examId);
+  const { examId, ownerHash, minSeq } = pins;
+  return parsePolicy(fromBase64Url(policy), { examId, ownerHash, minSeq, ...(nowMs !== undefined && { nowMs }) });
+}
+
+/** How a recorder cuts chunks and heads where the policy says nothing. */
+export interface CaptureRules {
+  chunkBytes: number;
+  chunkMs: number;
+  headMs: number;
+}
+
+const DEFAULT_RULES: CaptureRules = { chunkBytes: 4 * 2 ** 20, chunkMs: 10_000, headMs: 30_000 };
+
+const BOUNDS: Readonly<Record<string, { rule: keyof CaptureRules; unit: number; least: number; most: number }>> = {
+  chunk_bytes: { rule: 'chunkBytes', unit: 1, least: 4096, most: 8 * 2 ** 20 - 4 },
+  chunk_seconds: { rule: 'chunkMs', unit: 1000, least: 1, most: 60 },
+  head_seconds: { rule: 'headMs', unit: 1000, least: 1, most: 30 },
+};
+
+/**
+ * The policy's capture rules. A rule that this recorder does not know is refused (`policy`): the owner asked for something
+ * that would not happen. `known` are rules that the caller itself follows.
+ */
+export function captureRules({ capture }: Pick<Policy, 'capture'>, known: readonly string[] = []): CaptureRules {
+  const rules = { ...DEFAULT_RULES };
+  for (const [name, value] of Object.entries(capture)) {
+    const bound = Object.hasOwn(BOUNDS, name) ? BOUNDS[name] : undefined;
+    if (!bound) {
+      if (known.includes(name)) continue;
+      throw new ProtocolError('policy', `policy refused: this recorder does not know the capture rule ${name}`);
+    }
+    if (typeof value !== 'number' || value < bound.least || value > bound.most) {
+      throw new ProtocolError('policy', `policy refused: expected ${name} from ${bound.least} to ${bound.most}`);
+    }
+    rules[bound.rule] = Math.floor(value * bound.unit);
+  }
+  return rules;
+}
+
+/** A checkpoint that was verified, with the note it came from. */
+export interface SeenCheckpoint extends Checkpoint {
+  note: string;
+}
+
+/**
+ * The log's newest checkpoint, verified by the policy's vkey, and shown to begin with the one this recorder saw before:
+ * a log that was rolled back or forked throws `log`. Undefined where the log has published none yet.
+ */
+export async function fetchCheckpoint(
+  api: Api,
+  log: Policy['log'],
+  previousNote: string | null,
+): Promise<SeenCheckpoint | undefined> {
+  const note = await api.checkpoint();
+  const previous = previousNote === null ? undefined : await openCheckpoint(previousNote, log.vkey, log.origin);
+  if (note === undefined) {
+    if (previous) throw new ProtocolError('log', `the log shrank: it had ${previous.size} entries and now has none`);
+    return undefined;
+  }
+  const checkpoint = await openCheckpoint(note, log.vkey, log.origin);
+  if (previous && previous.size > 0) await requireConsistent(api, previous, checkpoint);
+  return { ...checkpoint, note };
+}
+
+async function requireConsistent(api: Api, previous: Checkpoint, checkpoint: Checkpoint): Promise<void> {
+  const readTiles = (tiles: readonly Tile[]) => Promise.all(tiles.map((tile) => readTile(api, tile)));
+  const proof =
+    previous.size <= checkpoint.size
+      ? await proveConsistency(previous.size, checkpoint.size, hashesFromTiles(checkpoint.size, readTiles))
+      : [];
+  verifyConsistency(previous.size, previous.root, checkpoint.size, checkpoint.root, proof);
+}
+
+async function readTile(api: Api, tile: Tile): Promise<Uint8Array> {
+  const bytes = await api.tile(tilePath(tile));
+  if (!bytes) throw new ProtocolError('log', `the log does not serve ${tilePath(tile)}`);
+  return bytes;
+}

@@ -1,0 +1,255 @@
+/** Carries one epoch's sealed chunks from the outbox to the bucket. Knows no key; the same code serves live and dead epochs. */
+import { UPLOAD_WINDOW, UPLOADS_PER_CALL } from '../../schema/api.ts';
+import { toBase64Url } from '../../crypto/format/bytes.ts';
+import { sha256 } from '../../crypto/format/hash.ts';
+import type { Api } from './api.ts';
+import { ClientError } from './errors.ts';
+import { putObject } from './object-store.ts';
+import type { Outbox, SealedChunk } from './outbox.ts';
+import { isTransient, pauseAfter } from './patience.ts';
+import { Changes } from './turns.ts';
+
+export interface UploaderOptions {
+  api: Api;
+  outbox: Outbox;
+  recordingId: string;
+  epoch: number;
+  uploadToken: string;
+  /** Chunks that a head covers already, by track. */
+  covered: ReadonlyMap<number, number>;
+  /** Told of every step; whoever waits for the uploader waits here. */
+  changes: Changes;
+  signal: AbortSignal;
+  /** Most PUTs at a time; fewer after timeouts. */
+  concurrency?: number | undefined;
+}
+
+const DEFAULT_CONCURRENCY = 4;
+/** A PUT may take this long plus what its bytes take at 32 KiB/s. */
+const PUT_BASE_MS = 30_000;
+const SLOWEST_BYTES_PER_MS = 32;
+/** So many PUTs in a row must succeed before one more is dared after a timeout. */
+const CALM = 16;
+/** A store that refuses one body so often does not refuse by accident. */
+const MOST_REFUSALS = 3;
+
+interface Item {
+  chunk: SealedChunk;
+  state: 'waiting' | 'signed' | 'stored';
+  refusals: number;
+}
+
+interface SignedPut {
+  item: Item;
+  url: string;
+  headers: Record<string, string>;
+}
+
+/**
+ * Uploads in order of arrival, at most `UPLOAD_WINDOW` chunks per track beyond the newest receipt. It never gives up by
+ * itself: transport errors wait and repeat; a refusal that repeating cannot change is its `failure`.
+ */
+export class Uploader {
+  readonly #options: UploaderOptions;
+  readonly #tracks = new Map<number, Map<number, Item>>();
+  readonly #covered: Map<number, number>;
+  readonly #ready: SignedPut[] = [];
+  #limit: number;
+  #sending = 0;
+  #calm = 0;
+  #isAsking = false;
+  #troubles = 0;
+  #failure: Error | undefined;
+  #heardMs: number;
+
+  constructor(options: UploaderOptions) {
+    this.#options = options;
+    this.#covered = new Map(options.covered);
+    this.#limit = options.concurrency ?? DEFAULT_CONCURRENCY;
+    this.#heardMs = options.api.environment.clock.monotonic();
+  }
+
+  /** Why it stopped; undefined while it works. */
+  get failure(): Error | undefined {
+    return this.#failure;
+  }
+
+  get isOffline(): boolean {
+    return this.#troubles > 0;
+  }
+
+  /** When the server or the bucket last answered, by the monotonic clock. */
+  get heardMs(): number {
+    return this.#heardMs;
+  }
+
+  add(chunk: SealedChunk): void {
+    const track = this.#tracks.get(chunk.track) ?? new Map<number, Item>();
+    this.#tracks.set(chunk.track, track.set(chunk.seq, { chunk, state: 'waiting', refusals: 0 }));
+    this.#pump();
+  }
+
+  /** The contiguous prefix of each track that is known to be stored: what the next head may count. */
+  storedCounts(): Map<number, number> {
+    const counts = new Map(this.#covered);
+    for (const [track, items] of this.#tracks) {
+      let count = counts.get(track) ?? 0;
+      while (items.get(count)?.state === 'stored') count++;
+      counts.set(track, count);
+    }
+    return counts;
+  }
+
+  /** A receipt covers these counts: their chunks are forgotten and the window moves. */
+  cover(counts: ReadonlyMap<number, number>): void {
+    for (const [track, count] of counts) {
+      const items = this.#tracks.get(track);
+      for (let seq = this.#covered.get(track) ?? 0; seq < count; seq++) items?.delete(seq);
+      this.#covered.set(track, Math.max(count, this.#covered.get(track) ?? 0));
+    }
+    this.#pump();
+  }
+
+  /** The server's listing does not have these: they are sent again. */
+  resend(names: readonly { track: number; seq: number }[]): void {
+    for (const { track, seq } of names) {
+      const item = this.#tracks.get(track)?.get(seq);
+      if (!item) {
+        this.#fail(
+          new ClientError('storage', `chunk ${track}/${seq} was covered by a receipt and is missing in the bucket`),
+        );
+        return;
+      }
+      if (item.state === 'stored') item.state = 'waiting';
+    }
+    this.#pump();
+  }
+
+  #pump(): void {
+    if (this.#failure || this.#options.signal.aborted) return;
+    while (this.#sending < this.#limit && this.#ready.length > 0) {
+      const next = this.#ready.shift()!;
+      this.#sending += 1;
+      void this.#send(next).finally(() => {
+        this.#sending -= 1;
+        this.#advance();
+      });
+    }
+    if (this.#isAsking || this.#ready.length >= this.#limit) return;
+    const wanted = this.#askable();
+    if (wanted.length === 0) return;
+    this.#isAsking = true;
+    void this.#ask(wanted).finally(() => {
+      this.#isAsking = false;
+      this.#advance();
+    });
+  }
+
+  #advance(): void {
+    this.#options.changes.notify();
+    this.#pump();
+  }
+
+  #askable(): Item[] {
+    const wanted: Item[] = [];
+    for (const [track, items] of this.#tracks) {
+      const end = (this.#covered.get(track) ?? 0) + UPLOAD_WINDOW;
+      for (const item of items.values()) {
+        if (item.state === 'waiting' && item.chunk.seq < end) wanted.push(item);
+        if (wanted.length === UPLOADS_PER_CALL) return wanted;
+      }
+    }
+    return wanted;
+  }
+
+  async #ask(wanted: readonly Item[]): Promise<void> {
+    const { api, recordingId, epoch, uploadToken, signal } = this.#options;
+    const chunks = wanted.map(({ chunk: { track, seq, bytes, sha256B64 } }) => ({
+      track,
+      seq,
+      bytes,
+      sha256: sha256B64,
+    }));
+    try {
+      const { uploads } = await api.uploads(recordingId, uploadToken, { epoch, chunks }, signal);
+      this.#heard();
+      for (const upload of uploads) {
+        const item = this.#tracks.get(upload.track)?.get(upload.seq);
+        if (item?.state !== 'waiting') continue;
+        item.state = upload.state;
+        if (upload.state === 'signed') this.#ready.push({ item, url: upload.url, headers: upload.headers });
+      }
+    } catch (error) {
+      await this.#trouble(error);
+    }
+  }
+
+  async #send({ item, url, headers }: SignedPut): Promise<void> {
+    const { api, outbox, signal } = this.#options;
+    try {
+      const object = await outbox.object(item.chunk);
+      const timeoutMs = PUT_BASE_MS + object.length / SLOWEST_BYTES_PER_MS;
+      const outcome = await putObject(api.environment, { url, headers }, object, timeoutMs, signal);
+      item.state = outcome === 'stored' ? 'stored' : 'waiting';
+      if (outcome === 'stored') {
+        this.#heard();
+        this.#calmDown();
+      } else if (outcome === 'refused') {
+        item.refusals += 1;
+        await this.#refused(item, object);
+      } else {
+        await this.#pause();
+      }
+    } catch (error) {
+      item.state = 'waiting';
+      if (error instanceof ClientError && error.code === 'unreachable') this.#shrink();
+      await this.#trouble(error);
+    }
+  }
+
+  /** The signed hash did not fit the body: the disk gave back other bytes, or the way or the store changes bodies. */
+  async #refused(item: Item, object: Uint8Array): Promise<void> {
+    const { track, seq, sha256B64 } = item.chunk;
+    if (toBase64Url(await sha256(object)) !== sha256B64) {
+      this.#fail(new ClientError('outbox-damaged', `chunk ${track}/${seq} is not what was put into the outbox`));
+    } else if (item.refusals >= MOST_REFUSALS) {
+      this.#fail(new ClientError('storage', `the bucket refused chunk ${track}/${seq} ${item.refusals} times`));
+    } else {
+      await this.#pause();
+    }
+  }
+
+  async #trouble(error: unknown): Promise<void> {
+    if (this.#options.signal.aborted) return;
+    if (isTransient(error)) await this.#pause();
+    else this.#fail(error instanceof Error ? error : new Error(String(error)));
+  }
+
+  async #pause(): Promise<void> {
+    this.#troubles += 1;
+    this.#options.changes.notify();
+    await pauseAfter(this.#options.api, this.#troubles, this.#options.signal);
+  }
+
+  #heard(): void {
+    this.#troubles = 0;
+    this.#heardMs = this.#options.api.environment.clock.monotonic();
+  }
+
+  /** A slow line gets better by fewer PUTs at a time, never by more retries. */
+  #shrink(): void {
+    this.#limit = Math.max(1, Math.floor(this.#limit / 2));
+    this.#calm = 0;
+  }
+
+  #calmDown(): void {
+    this.#calm += 1;
+    if (this.#calm % CALM === 0)
+      this.#limit = Math.min(this.#options.concurrency ?? DEFAULT_CONCURRENCY, this.#limit + 1);
+  }
+
+  #fail(error: Error): void {
+    this.#failure ??= error;
+    this.#options.changes.notify();
+  }
+}
