@@ -26,7 +26,7 @@ const codesOf = (report: AuditReport): string[] => report.findings.map(({ severi
 
 /** The healthy history with other fields in every entry of one type. */
 function change<Type extends LogEntryType>(type: Type, fields: Partial<LogEntryOf<Type>>): LogEntry[] {
-  return healthyHistory().map((entry) => (entry.type === type ? ({ ...entry, ...fields }) : entry));
+  return healthyHistory().map((entry) => (entry.type === type ? { ...entry, ...fields } : entry));
 }
 
 const without = (...types: LogEntryType[]): LogEntry[] => healthyHistory().filter(({ type }) => !types.includes(type));
