@@ -5,6 +5,7 @@ export type FindingCode =
   // the log as such
   | 'undecodable' // bytes that are no entry
   | 'index' // entries missing, repeated or out of order
+  | 'equivocation' // a signed checkpoint that the entries contradict
   | 'clock' // times that run backwards, or a recording dated other than its entry
   | 'heartbeat-gap'
   | 'missed-run'
