@@ -156,19 +156,22 @@ export const tracks = sqliteTable(
   ],
 );
 
+/** [Note: shielded blobs] in the first migration: what must be destroyed without a trace lies behind a page of zeros. */
+const shield = () => blob('shield').notNull();
+
 export const wraps = sqliteTable(
   'wraps',
   {
     recordingId: text('recording_id').notNull(),
     epoch: integer('epoch').notNull(),
-    position: integer('position').notNull(),
-    keyId: text('key_id').notNull(),
-    role: integer('role').notNull(),
-    wrap: blob('wrap').notNull(),
+    directory: text('directory', { mode: 'json' }).$type<{ keyId: string; role: number; bytes: number }[]>().notNull(),
+    shield: shield(),
+    wraps: blob('wraps').notNull(),
   },
   (table) => [
-    primaryKey({ columns: [table.recordingId, table.epoch, table.position] }),
+    primaryKey({ columns: [table.recordingId, table.epoch] }),
     foreignKey({ columns: [table.recordingId, table.epoch], foreignColumns: [epochs.recordingId, epochs.epoch] }),
+    check('wraps_are_shielded', sql`length(shield) = 4096`),
   ],
 );
 
@@ -179,12 +182,14 @@ export const grants = sqliteTable(
     epoch: integer('epoch').notNull(),
     grantHash: text('grant_hash').notNull(),
     toKeyId: text('to_key_id').notNull(),
+    shield: shield(),
     grant: blob('grant').notNull(),
     wrap: blob('wrap').notNull(),
   },
   (table) => [
     primaryKey({ columns: [table.recordingId, table.grantHash] }),
     foreignKey({ columns: [table.recordingId, table.epoch], foreignColumns: [epochs.recordingId, epochs.epoch] }),
+    check('grants_are_shielded', sql`length(shield) = 4096`),
   ],
 );
 

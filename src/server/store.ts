@@ -153,12 +153,12 @@ export interface IndexedEntry {
 export type StoreErrorCode =
   | 'busy' // another process holds the database: nothing was written, try again
   | 'full' // the disk is full: nothing was written, works again once there is space
-  | 'unavailable' // the disk or the database answered with an error: nothing was acknowledged
+  | 'unavailable' // the disk or the database answered with an error; a write may still turn up after a restart
   | 'refused' // a constraint or a trigger: the caller tried what must never happen
   | 'damaged' // the file is no database, or one that fails its own check
   | 'version'; // the schema is newer than this code, or was not made by it
 
-/** What every call of the store and of the vault may throw. A call that throws wrote nothing. */
+/** What every call of the store and of the vault may throw. A call that throws acknowledged nothing. */
 export class StoreError extends Error {
   readonly code: StoreErrorCode;
 
@@ -246,9 +246,9 @@ export interface Store {
   due(now: number, limit: number, cursor?: { deleteByMs: number; id: string }): Promise<RecordingRow[]>;
   /** open | closed | abandoned -> purging, with what a listing found. From here no URL is signed. */
   intendDeletion(recordingId: string, found: { objects: number; bytes: number }, entry: LogEntry): Promise<boolean>;
-  /** Destroys wraps and grants; answers how many wraps there were. Idempotent. Holds only in `purging`. */
+  /** Destroys wraps and grants; answers how many wraps there were. Idempotent; in any state but `purging` it does nothing: 0. */
   destroyWraps(recordingId: string): Promise<number>;
-  /** purging -> deleted; epochs, tracks, heads and pending rows go, the tombstone stays. */
+  /** purging -> deleted; epochs, tracks, heads and pending rows go, the tombstone stays. Holds once no wrap or grant is left. */
   completeDeletion(
     recordingId: string,
     destroyed: { objects: number; bytes: number },
@@ -259,7 +259,10 @@ export interface Store {
   unverified(urlsDeadBefore: number, deletedBefore: number, limit: number, cursor?: string): Promise<RecordingRow[]>;
   /** deleted -> verified. */
   verifyDeletion(recordingId: string, entry: LogEntry): Promise<boolean>;
-  /** When it returns, what was deleted before is in no file of the database: free pages are zeroed, the journal is truncated. */
+  /**
+   * When it returns, no wrap or grant that was destroyed before is in any file of the database: the rows are zeroed, the
+   * journal is truncated. (Other rows are zeroed where they lay; a copy may outlive them in a page's unused gap.)
+   */
   scrub(): Promise<void>;
 
   // ---- the retention log -----------------------------------------------------------------------------------------------

@@ -99,16 +99,23 @@ CREATE TABLE tracks (
   FOREIGN KEY (recording_id, epoch) REFERENCES epochs (recording_id, epoch)
 ) STRICT;
 
--- `position` is the wrap's place in OPEN's list of hashes: one key may get several wraps, one for each track.
+-- [Note: shielded blobs] `secure_delete` zeroes a row where it lies, but when SQLite balances a b-tree it moves neighbours
+-- to other pages, and the copy left behind in a page's unused gap is never zeroed: after deleting 10,000 wraps, one to
+-- three were still in the file. Overflow pages are never moved, and are zeroed when they are freed. At most U - 35 bytes
+-- of a row lie in the b-tree itself (sqlite.org/fileformat2.html, 1.6; U <= 4096 here), so 4,096 zeros in front keep
+-- everything behind them in overflow pages. That is why these tables waste a page a row, and why `shield` comes first.
+
+-- All wraps of an epoch in one row. `directory` is a JSON array of {keyId, role, bytes} in the order of OPEN's hashes,
+-- `wraps` their bytes one after another.
 CREATE TABLE wraps (
   recording_id TEXT NOT NULL,
   epoch INTEGER NOT NULL,
-  position INTEGER NOT NULL,
-  key_id TEXT NOT NULL,
-  role INTEGER NOT NULL,
-  wrap BLOB NOT NULL,
-  PRIMARY KEY (recording_id, epoch, position),
-  FOREIGN KEY (recording_id, epoch) REFERENCES epochs (recording_id, epoch)
+  directory TEXT NOT NULL,
+  shield BLOB NOT NULL,
+  wraps BLOB NOT NULL,
+  PRIMARY KEY (recording_id, epoch),
+  FOREIGN KEY (recording_id, epoch) REFERENCES epochs (recording_id, epoch),
+  CONSTRAINT wraps_are_shielded CHECK (length(shield) = 4096)
 ) STRICT;
 
 CREATE TABLE grants (
@@ -116,10 +123,12 @@ CREATE TABLE grants (
   epoch INTEGER NOT NULL,
   grant_hash TEXT NOT NULL,
   to_key_id TEXT NOT NULL,
+  shield BLOB NOT NULL,
   "grant" BLOB NOT NULL,
   wrap BLOB NOT NULL,
   PRIMARY KEY (recording_id, grant_hash),
-  FOREIGN KEY (recording_id, epoch) REFERENCES epochs (recording_id, epoch)
+  FOREIGN KEY (recording_id, epoch) REFERENCES epochs (recording_id, epoch),
+  CONSTRAINT grants_are_shielded CHECK (length(shield) = 4096)
 ) STRICT;
 
 -- Uploads that were signed and that no head covers yet.

@@ -1,5 +1,6 @@
 import type { Vault } from '../ports.ts';
 import { StoreError } from '../store.ts';
+import type { SqlValue } from './sql/driver.ts';
 import { guard, statement } from './sql/statements.ts';
 import { SqliteFile } from './sqlite/file.ts';
 
@@ -20,43 +21,60 @@ export function openSqliteVault({
   ...options
 }: SqliteVaultOptions): Vault & { close(): Promise<void> } {
   const file = new SqliteFile({ ...options, migrations: MIGRATIONS });
+
+  /** Zeroes the slots of the shares that `condition` names, frees them, and forgets whose they were. */
+  async function destroyWhere(condition: string, ...params: readonly SqlValue[]): Promise<number> {
+    const done = await file.batch([
+      statement(
+        `UPDATE slots SET share = zeroblob(32), is_free = 1 WHERE slot IN (SELECT slot FROM shares WHERE ${condition})`,
+        ...params,
+      ),
+      statement(`DELETE FROM shares WHERE ${condition} RETURNING epoch`, ...params),
+    ]);
+    // Even where nothing was left: an earlier call may have died between its commit and its scrub.
+    await file.scrub();
+    return done?.[1]?.length ?? 0;
+  }
+
   return {
     horizonMs,
 
     async put(recordingId, epoch, share, now) {
+      const standing = 'SELECT slot FROM shares WHERE recording_id = ? AND epoch = ?';
       const done = await file.batch([
         guard(
-          'NOT EXISTS (SELECT 1 FROM shares WHERE recording_id = ? AND epoch = ? AND share IS NOT ?)',
+          `NOT EXISTS (SELECT 1 FROM slots WHERE slot = (${standing}) AND share IS NOT ?)`,
           recordingId,
           epoch,
           share,
         ),
         statement(
-          'INSERT INTO shares (recording_id, epoch, share, written_ms) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING',
+          `INSERT INTO slots (is_free, share) SELECT 1, zeroblob(32)
+            WHERE NOT EXISTS (SELECT 1 FROM slots WHERE is_free = 1)`,
+        ),
+        statement(
+          `INSERT INTO shares (recording_id, epoch, slot, written_ms)
+            SELECT ?, ?, MIN(slot), ? FROM slots WHERE is_free = 1 ON CONFLICT (recording_id, epoch) DO NOTHING`,
           recordingId,
           epoch,
-          share,
           now,
         ),
+        statement(`UPDATE slots SET share = ?, is_free = 0 WHERE slot = (${standing})`, share, recordingId, epoch),
       ]);
       if (!done) throw new StoreError('refused', `epoch ${epoch} of recording ${recordingId} has another share`);
     },
 
     async get(recordingId) {
       const rows = await file.all(
-        statement('SELECT epoch, share FROM shares WHERE recording_id = ? ORDER BY epoch', recordingId),
+        statement(
+          'SELECT epoch, share FROM shares JOIN slots USING (slot) WHERE recording_id = ? ORDER BY epoch',
+          recordingId,
+        ),
       );
       return new Map(rows.map(([epoch, share]) => [epoch as number, new Uint8Array(share as Uint8Array)]));
     },
 
-    async destroy(recordingId) {
-      const done = await file.batch([
-        statement('DELETE FROM shares WHERE recording_id = ? RETURNING epoch', recordingId),
-      ]);
-      // Even where nothing was left: an earlier call may have died between its commit and its scrub.
-      await file.scrub();
-      return done?.[0]?.length ?? 0;
-    },
+    destroy: (recordingId) => destroyWhere('recording_id = ?', recordingId),
 
     async list(before, limit, cursor = { recordingId: '', epoch: -1 }) {
       const rows = await file.all(
@@ -73,8 +91,7 @@ export function openSqliteVault({
     },
 
     async destroyEpoch(recordingId, epoch) {
-      await file.batch([statement('DELETE FROM shares WHERE recording_id = ? AND epoch = ?', recordingId, epoch)]);
-      await file.scrub();
+      await destroyWhere('recording_id = ? AND epoch = ?', recordingId, epoch);
     },
 
     close: () => file.close(),

@@ -75,7 +75,10 @@ export function deletionStore(driver: SqlDriver, db: Reads): DeletionStore {
       const done = await driver.batch([
         guard(`EXISTS (SELECT 1 FROM recordings WHERE id = ? AND state = 'purging')`, recordingId),
         clear('grants', recordingId),
-        statement('SELECT COUNT(*) FROM wraps WHERE recording_id = ?', recordingId),
+        statement(
+          'SELECT COALESCE(SUM(json_array_length(directory)), 0) FROM wraps WHERE recording_id = ?',
+          recordingId,
+        ),
         clear('wraps', recordingId),
       ]);
       return (done?.[2]?.[0]?.[0] ?? 0) as number;

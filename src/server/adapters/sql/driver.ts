@@ -21,7 +21,7 @@ export interface SqlDriver {
    * fails throws `StoreError`, and then nothing was written either.
    */
   batch(statements: readonly Statement[]): Promise<Row[][] | undefined>;
-  /** When it returns, what was deleted before is in no file of the database. */
+  /** When it returns, the journal holds nothing of what was deleted before. */
   scrub(): Promise<void>;
   close(): Promise<void>;
 }

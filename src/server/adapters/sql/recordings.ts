@@ -1,7 +1,7 @@
 import { and, asc, eq, gt, lt, or, sql } from 'drizzle-orm';
 import { epochs, grants, pending, recordings, tracks, wraps } from '../../../../schema/tables.ts';
-import { toHex } from '../../../../crypto/format/bytes.ts';
-import type { Store, TrackRow, WrapRow } from '../../store.ts';
+import { concat } from '../../../../crypto/format/bytes.ts';
+import type { EpochRow, Store, TrackRow, WrapRow } from '../../store.ts';
 import type { SqlDriver, Statement } from './driver.ts';
 import { appendEntry, guard, insertInto, type Reads, statement } from './statements.ts';
 
@@ -41,19 +41,30 @@ function insertTracks(rows: readonly TrackRow[]): Statement {
   );
 }
 
-/** As `insertTracks`; bytes travel as hex, because JSON has none. The array's order is kept: it is the order of OPEN's hashes. */
-function insertWraps(rows: readonly WrapRow[]): Statement {
+/** All wraps of one epoch in one shielded row ([Note: shielded blobs] in the first migration). */
+function insertWraps({ recordingId, epoch }: EpochRow, rows: readonly WrapRow[]): Statement {
   return statement(
-    `INSERT INTO wraps (recording_id, epoch, position, key_id, role, wrap)
-      SELECT value ->> 'recordingId', value ->> 'epoch', key, value ->> 'keyId', value ->> 'role',
-        unhex(value ->> 'wrapHex') FROM json_each(?)`,
-    JSON.stringify(rows.map(({ wrap, ...rest }) => ({ ...rest, wrapHex: toHex(wrap) }))),
+    'INSERT INTO wraps (recording_id, epoch, directory, shield, wraps) VALUES (?, ?, ?, zeroblob(4096), ?)',
+    recordingId,
+    epoch,
+    JSON.stringify(rows.map(({ keyId, role, wrap }) => ({ keyId, role, bytes: wrap.length }))),
+    concat(...rows.map(({ wrap }) => wrap)),
   );
+}
+
+type WrapBundle = Pick<typeof wraps.$inferSelect, 'recordingId' | 'epoch' | 'directory' | 'wraps'>;
+
+function wrapsIn(bundle: WrapBundle): WrapRow[] {
+  const { recordingId, epoch, directory } = bundle;
+  let at = 0;
+  return directory.map(({ keyId, role, bytes }) => {
+    at += bytes;
+    return { recordingId, epoch, keyId, role, wrap: bundle.wraps.slice(at - bytes, at) };
+  });
 }
 
 export function recordingStore(driver: SqlDriver, db: Reads): RecordingStore {
   const insertEpoch = insertInto(db, epochs);
-  const insertGrant = insertInto(db, grants);
 
   const byId = db
     .select()
@@ -82,19 +93,20 @@ export function recordingStore(driver: SqlDriver, db: Reads): RecordingStore {
     .orderBy(asc(tracks.epoch), asc(tracks.track))
     .prepare();
   const wrapsOf = db
-    .select({
-      recordingId: wraps.recordingId,
-      epoch: wraps.epoch,
-      keyId: wraps.keyId,
-      role: wraps.role,
-      wrap: wraps.wrap,
-    })
+    .select({ recordingId: wraps.recordingId, epoch: wraps.epoch, directory: wraps.directory, wraps: wraps.wraps })
     .from(wraps)
     .where(eq(wraps.recordingId, sql.placeholder('id')))
-    .orderBy(asc(wraps.epoch), asc(wraps.position))
+    .orderBy(asc(wraps.epoch))
     .prepare();
   const grantsOf = db
-    .select()
+    .select({
+      recordingId: grants.recordingId,
+      epoch: grants.epoch,
+      grantHash: grants.grantHash,
+      toKeyId: grants.toKeyId,
+      grant: grants.grant,
+      wrap: grants.wrap,
+    })
     .from(grants)
     .where(eq(grants.recordingId, sql.placeholder('id')))
     .orderBy(asc(grants.epoch), asc(grants.grantHash))
@@ -157,7 +169,7 @@ export function recordingStore(driver: SqlDriver, db: Reads): RecordingStore {
         ),
         insertEpoch(epoch),
         insertTracks(trackRows),
-        insertWraps(wrapRows),
+        insertWraps(epoch, wrapRows),
       ]);
       return done !== undefined;
     },
@@ -177,7 +189,7 @@ export function recordingStore(driver: SqlDriver, db: Reads): RecordingStore {
         ),
         insertEpoch(epoch),
         insertTracks(trackRows),
-        insertWraps(wrapRows),
+        insertWraps(epoch, wrapRows),
         appendEntry(entry),
       ]);
       return done !== undefined;
@@ -198,7 +210,7 @@ export function recordingStore(driver: SqlDriver, db: Reads): RecordingStore {
 
     epochs: (id) => epochsOf.all({ id }),
     tracks: (id) => tracksOf.all({ id }),
-    wraps: (id) => wrapsOf.all({ id }),
+    wraps: async (id) => (await wrapsOf.all({ id })).flatMap(wrapsIn),
     grants: (id) => grantsOf.all({ id }),
     recordings: (examId, limit, cursor = '') => ofExam.all({ examId, limit, cursor }),
 
@@ -314,7 +326,16 @@ export function recordingStore(driver: SqlDriver, db: Reads): RecordingStore {
           grant.recordingId,
           grant.grantHash,
         ),
-        insertGrant(grant),
+        statement(
+          `INSERT INTO grants (recording_id, epoch, grant_hash, to_key_id, shield, "grant", wrap)
+            VALUES (?, ?, ?, ?, zeroblob(4096), ?, ?)`,
+          grant.recordingId,
+          grant.epoch,
+          grant.grantHash,
+          grant.toKeyId,
+          grant.grant,
+          grant.wrap,
+        ),
         appendEntry(entry),
       ]);
       return done !== undefined;
