@@ -1,5 +1,5 @@
 /** OPEN, the record that starts an epoch and registers its recorder key (PROTOCOL.md section 6). */
-import { concat, Reader, utf8, fromUtf8, Writer, type Bytes } from './bytes.ts';
+import { concat, equal, Reader, utf8, fromUtf8, Writer, type Bytes } from './bytes.ts';
 import { checkPublicKey, requireSignature, type Signer } from './ed25519.ts';
 import { ProtocolError } from './errors.ts';
 import { hash } from './hash.ts';
@@ -220,6 +220,17 @@ export async function verifyOpen(record: OpenRecord): Promise<Bytes> {
   const digest = await openHash(record);
   await requireSignature(record.recorderKey, 'open', digest, record.signature, 'open record');
   return digest;
+}
+
+/**
+ * Throws `equivocation` when two verified records open the same epoch of the same session and are not the same: the
+ * recorder, or who holds its key, told two stories.
+ */
+export function checkSingleOpen(one: OpenRecord, other: OpenRecord): void {
+  const isSamePlace = one.sessionId === other.sessionId && one.epoch === other.epoch;
+  if (isSamePlace && !equal(one.body, other.body)) {
+    throw new ProtocolError('equivocation', `two open records for epoch ${one.epoch}`);
+  }
 }
 
 /** H("participant", salt16 || lp16 issuer || lp16 subject); the salt travels in the about track, never to the server. */
