@@ -1,0 +1,89 @@
+/** The metadata store over Cloudflare D1, which is SQLite behind a network: the same schema, the same statements. */
+import { type Store, StoreError, type StoreErrorCode } from '../store.ts';
+import { sqlStore } from './sql-store.ts';
+import { GUARD_CONSTRAINT, type Row, type SqlDriver, type SqlValue, type Statement } from './sql/driver.ts';
+
+/** What this adapter uses of a D1 binding (developers.cloudflare.com/d1/worker-api). */
+export interface D1Binding {
+  prepare(sql: string): D1Prepared;
+  /** Runs the statements in order in one transaction. */
+  batch(statements: readonly D1Prepared[]): Promise<{ results: Record<string, unknown>[] }[]>;
+}
+
+interface D1Prepared {
+  bind(...params: readonly unknown[]): D1Prepared;
+  raw(): Promise<unknown[][]>;
+}
+
+export function openD1Store(binding: D1Binding): Store {
+  return sqlStore(new D1Driver(binding));
+}
+
+class D1Driver implements SqlDriver {
+  readonly #binding: D1Binding;
+
+  constructor(binding: D1Binding) {
+    this.#binding = binding;
+  }
+
+  #bind({ sql, params }: Statement): D1Prepared {
+    return this.#binding.prepare(sql).bind(...params.map(toD1));
+  }
+
+  async all(statement: Statement): Promise<Row[]> {
+    try {
+      return (await this.#bind(statement).raw()).map(fromD1);
+    } catch (error) {
+      throw storeError(error);
+    }
+  }
+
+  async batch(statements: readonly Statement[]): Promise<Row[][] | undefined> {
+    try {
+      const done = await this.#binding.batch(statements.map((statement) => this.#bind(statement)));
+      // A batch gives rows as objects; their members keep the order of the columns.
+      return done.map(({ results }) => results.map((row) => fromD1(Object.values(row))));
+    } catch (error) {
+      if (messageOf(error).includes(GUARD_CONSTRAINT)) return undefined;
+      throw storeError(error);
+    }
+  }
+
+  /** D1's pages and its 30 days of Time Travel are out of reach: what must die is in the vault, never here. */
+  async scrub(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  async close(): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
+/** D1 takes ArrayBuffers and gives blobs back as arrays of numbers. */
+function toD1(value: SqlValue): unknown {
+  return value instanceof Uint8Array ? value.slice().buffer : value;
+}
+
+function fromD1(row: readonly unknown[]): Row {
+  return row.map((value) => {
+    if (Array.isArray(value)) return Uint8Array.from(value as number[]);
+    return value instanceof ArrayBuffer ? new Uint8Array(value) : value;
+  });
+}
+
+function messageOf(error: unknown): string {
+  const cause = error instanceof Error && error.cause instanceof Error ? ` ${error.cause.message}` : '';
+  return `${error instanceof Error ? error.message : String(error)}${cause}`;
+}
+
+/** D1 tells its errors apart by their text only (developers.cloudflare.com/d1/observability/debug-d1). */
+function storeError(error: unknown): StoreError {
+  const message = messageOf(error);
+  const codes: [pattern: RegExp, code: StoreErrorCode][] = [
+    [/SQLITE_CONSTRAINT|constraint failed/i, 'refused'],
+    [/SQLITE_FULL|maximum DB size/i, 'full'],
+    [/overloaded|SQLITE_BUSY|reset because its code was updated|queued for too long/i, 'busy'],
+  ];
+  const code = codes.find(([pattern]) => pattern.test(message))?.[1] ?? 'unavailable';
+  return new StoreError(code, `d1: ${message}`, { cause: error });
+}
