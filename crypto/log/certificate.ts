@@ -4,7 +4,7 @@ import { fromUtf8, utf8 } from '../format/bytes.ts';
 import { ProtocolError } from '../format/errors.ts';
 import type { AuditItem } from './audit.ts';
 import { openCheckpoint, type OpenedCheckpoint } from './checkpoint.ts';
-import { decodeEntry, deleteByOf, type LogEntryOf } from './entry.ts';
+import { decodeEntry, deleteByOf, type LogEntry, type LogEntryOf } from './entry.ts';
 import { type Finding, instant } from './finding.ts';
 import { parseVkey } from './note.ts';
 import { isAboutRecording, Obligation, type ObligationState } from './obligation.ts';
@@ -51,6 +51,12 @@ export interface CertificateStatement {
   readonly notProven: readonly string[];
 }
 
+/** An entry's exact bytes and its C2SP tlog-proof, as `GET /v1/receipts/...` gives them. */
+export interface ProvenEntry {
+  readonly bytes: Uint8Array;
+  readonly proof: string;
+}
+
 /**
  * Makes the certificate (before deletion: the receipt) of one recording from its entries in log order; the
  * `policy.published` that it was opened under may be among them and lets the reader recompute `delete_by`. `read` gives the
@@ -63,13 +69,17 @@ export async function makeCertificate(
   read: ReadHashes,
 ): Promise<string> {
   const { size } = await openCheckpoint(checkpoint, vkey, parseVkey(vkey).name);
-  const proven = await Promise.all(
-    entries.map(async ({ index, bytes }) => ({
-      entry: fromUtf8(bytes),
-      proof: encodeProof({ index, hashes: await proveInclusion(index, size, read), checkpoint }),
-    })),
-  );
-  const text = `${JSON.stringify({ format: FORMAT, vkey, entries: proven }, null, 1)}\n`;
+  const proven = entries.map(async ({ index, bytes }) => {
+    const hashes = await proveInclusion(index, size, read);
+    return { bytes, proof: encodeProof({ index, hashes, checkpoint }) };
+  });
+  return encodeCertificate(await Promise.all(proven), vkey);
+}
+
+/** The certificate out of entries that come with their proofs, all against one checkpoint. Throws `log` where they do not verify. */
+export async function encodeCertificate(entries: readonly ProvenEntry[], vkey: string): Promise<string> {
+  const lines = entries.map(({ bytes, proof }) => ({ entry: fromUtf8(bytes), proof }));
+  const text = `${JSON.stringify({ format: FORMAT, vkey, entries: lines }, null, 1)}\n`;
   await verifyCertificate(text, vkey); // what cannot be verified is not handed out
   return text;
 }
@@ -100,10 +110,7 @@ export async function verifyCertificate(text: string, vkey: string | undefined):
   }
   const note = parseProof(certificate.entries[0]!.proof).checkpoint;
   const checkpoint = await openCheckpoint(note, certificate.vkey, parseVkey(certificate.vkey).name);
-  let policy: LogEntryOf<'policy.published'> | undefined;
-  let opening: LogEntryOf<'recording.opened'> | undefined;
-  let obligation: Obligation | undefined;
-  const findings: Finding[] = [];
+  const story = new Story();
   let newest = -1;
   for (const { entry: entryText, proof } of certificate.entries) {
     if (parseProof(proof).checkpoint !== note) throw new ProtocolError('log', 'the proofs lead to several checkpoints');
@@ -111,83 +118,114 @@ export async function verifyCertificate(text: string, vkey: string | undefined):
     const { index } = await verifyProof(bytes, proof, certificate.vkey);
     if (index <= newest) throw new ProtocolError('log', 'the entries are not in the order of the log');
     newest = index;
-    const entry = decodeEntry(bytes);
-    if (entry.type === 'policy.published' && !policy && !obligation) {
-      policy = entry;
-    } else if (entry.type === 'recording.opened' && !obligation) {
-      opening = entry;
-      obligation = new Obligation(entry, index);
-    } else if (isAboutRecording(entry) && obligation?.recording === entry.recording) {
-      findings.push(...obligation.accept(entry, index));
-    } else {
-      throw new ProtocolError('log', `${entry.type} has no place in this certificate`);
-    }
+    story.accept(decodeEntry(bytes), index);
   }
-  if (!obligation || !opening) throw new ProtocolError('log', 'expected recording.opened in the certificate');
-  if (policy && policy.policy_hash !== opening.policy_hash) {
-    throw new ProtocolError('log', 'the recording was opened under another policy than the certificate holds');
-  }
-  return state(obligation, opening, policy, checkpoint, findings, vkey !== undefined);
+  return story.end(checkpoint, vkey !== undefined);
 }
 
-function state(
-  obligation: Obligation,
+/** What the entries of a certificate tell, once their proofs hold. Throws `log` for an entry that does not belong. */
+class Story {
+  #policy: LogEntryOf<'policy.published'> | undefined;
+  #opening: LogEntryOf<'recording.opened'> | undefined;
+  #obligation: Obligation | undefined;
+  readonly #anomalies = new Map<string, Finding>();
+  readonly #findings: Finding[] = [];
+
+  accept(entry: LogEntry, index: number): void {
+    const obligation = this.#obligation;
+    if (!obligation) {
+      if (entry.type === 'policy.published' && !this.#policy) {
+        this.#policy = entry;
+        return;
+      }
+      if (entry.type === 'recording.opened') {
+        this.#opening = entry;
+        this.#obligation = new Obligation(entry, index);
+        return;
+      }
+    } else if (isAboutRecording(entry) && entry.recording === obligation.recording) {
+      this.#findings.push(...obligation.accept(entry, index));
+      return;
+    } else if (entry.type === 'anomaly.found' && entry.recording === obligation.recording) {
+      const { at, anomaly, kind, count, recording } = entry;
+      const message = `recording ${recording}: anomaly ${anomaly} was found (${kind}, ${count})`;
+      this.#anomalies.set(anomaly, { severity: 'exception', code: 'anomaly-open', index, recording, at, message });
+      return;
+    } else if (entry.type === 'anomaly.closed' && this.#anomalies.delete(entry.anomaly)) {
+      return;
+    }
+    throw new ProtocolError('log', `${entry.type} has no place in this certificate`);
+  }
+
+  end(checkpoint: OpenedCheckpoint, isPinned: boolean): CertificateStatement {
+    const obligation = this.#obligation;
+    const opening = this.#opening;
+    if (!obligation || !opening) throw new ProtocolError('log', 'expected recording.opened in the certificate');
+    if (this.#policy && this.#policy.policy_hash !== opening.policy_hash) {
+      throw new ProtocolError('log', 'the recording was opened under another policy than the certificate holds');
+    }
+    const { recording, exam, opened, deleteBy, completed, verified, releases } = obligation;
+    return {
+      recording,
+      exam,
+      checkpoint,
+      state: obligation.state,
+      opened,
+      deleteBy,
+      deleted: completed?.at ?? null,
+      objects: completed?.objects ?? null,
+      bytes: completed?.bytes ?? null,
+      verified: verified ?? null,
+      finalFrom: completed?.vault_horizon ?? null,
+      releases,
+      findings: [...this.#findings, ...this.#anomalies.values()],
+      proven: provenBy(obligation, opening, this.#policy, checkpoint),
+      notProven: notProvenBy(obligation, isPinned),
+    };
+  }
+}
+
+function provenBy(
+  { recording, exam, opened, deleteBy, isErasure, completed, verified }: Obligation,
   opening: LogEntryOf<'recording.opened'>,
   policy: LogEntryOf<'policy.published'> | undefined,
   checkpoint: OpenedCheckpoint,
-  findings: readonly Finding[],
-  isPinned: boolean,
-): CertificateStatement {
-  const { recording, exam, opened, deleteBy, completed, verified, releases } = obligation;
-  const proven = [
+): string[] {
+  const sentences = [
     `The log ${checkpoint.origin}, at ${checkpoint.size} entries, holds all that follows; it cannot take any of it back.`,
     `Recording ${recording} of exam ${exam} was opened at ${instant(opened)}, to be destroyed by ${instant(deleteBy)}.`,
   ];
-  const notProven: string[] = [];
   if (policy && deleteByOf(opened, policy) === opening.delete_by) {
-    proven.push(
-      policy.practice
-        ? 'That is the 24 hours of a practice recording.'
-        : `That is the ${policy.retention_days} days of the policy it was opened under${obligation.isErasure ? ', brought forward by an erasure' : ''}.`,
-    );
+    const term = policy.practice ? '24 hours of a practice recording' : `${policy.retention_days} days of its policy`;
+    sentences.push(`That is the ${term}${isErasure ? ', brought forward by an erasure' : ''}.`);
   }
   if (completed) {
-    proven.push(
-      `The operator signed that at ${instant(completed.at)} ${completed.objects} objects of ${completed.bytes} bytes were destroyed, with ${completed.shares} shred shares and ${completed.wraps} wraps.`,
-      `It named ${instant(completed.vault_horizon)} as the time from which no backup can hold a shred share: from then on no key opens what anybody may still have of it.`,
+    const { at, objects, bytes, shares, wraps, vault_horizon } = completed;
+    sentences.push(
+      `The operator signed that at ${instant(at)} ${objects} objects of ${bytes} bytes were destroyed, with ${shares} shred shares and ${wraps} wraps.`,
+      `It signed that from ${instant(vault_horizon)} no backup holds a shred share: then no key opens what anybody may still have of it.`,
     );
   }
   if (verified !== undefined) {
-    proven.push(
-      `It signed that at ${instant(verified)}, when no upload could be under way any more, a listing was empty.`,
+    sentences.push(
+      `It signed that at ${instant(verified)}, when uploads could no longer be under way, a listing was empty.`,
     );
   }
-  if (!completed) notProven.push('That it was destroyed: the log of this size says nothing of it yet.');
-  else if (verified === undefined) notProven.push('That nothing came back: the second look is not in the log yet.');
-  notProven.push(
+  return sentences;
+}
+
+function notProvenBy({ completed, verified }: Obligation, isPinned: boolean): string[] {
+  const sentences: string[] = [];
+  if (!completed) sentences.push('That it was destroyed: the log of this size says nothing of it.');
+  else if (verified === undefined) sentences.push('That nothing came back: a second look is not in the log yet.');
+  sentences.push(
     'That no other copy exists outside the service: a reader to whom the keys were released could have kept one.',
-    'That the operator’s machines did what it signed: the signature makes a false statement lasting evidence, not impossible.',
+    'That the machines did what the operator signed: a signature makes a false statement lasting evidence, not impossible.',
     'That the clocks were honest, beyond the times at which witnesses cosigned.',
     'That the log holds no other entry about this recording: auditing the whole log shows that.',
   );
-  if (!isPinned) notProven.push('That this is the service’s log: its key was taken from the certificate itself.');
-  return {
-    recording,
-    exam,
-    checkpoint,
-    state: obligation.state,
-    opened,
-    deleteBy,
-    deleted: completed?.at ?? null,
-    objects: completed?.objects ?? null,
-    bytes: completed?.bytes ?? null,
-    verified: verified ?? null,
-    finalFrom: completed?.vault_horizon ?? null,
-    releases,
-    findings,
-    proven,
-    notProven,
-  };
+  if (!isPinned) sentences.push('That this is the log of the service: its key was taken from the certificate itself.');
+  return sentences;
 }
 
 /** The statement as text for people, with what it does not prove. */
