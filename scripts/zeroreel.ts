@@ -30,6 +30,12 @@ const load = (from: () => Promise<Command>): Command => ({
 const main = commandGroup('', USAGE, {
   keygen: load(async () => (await import('./commands/keygen.ts')).keygen),
   key: load(async () => (await import('./commands/key.ts')).key),
+  record: load(async () => (await import('./commands/record.ts')).record),
+  list: load(async () => (await import('./commands/list.ts')).list),
+  serve: load(async () => (await import('./commands/serve.ts')).serve),
+  token: load(async () => (await import('./commands/token.ts')).token),
+  log: load(async () => (await import('./commands/log.ts')).log),
+  purge: load(async () => (await import('./commands/purge.ts')).purge),
 });
 
 async function run(words: readonly string[], shell: Shell): Promise<ExitCode> {

@@ -1,0 +1,192 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { ProtocolError } from '../../crypto/format/errors.ts';
+import { describeStatement, verifyCertificate } from '../../crypto/log/certificate.ts';
+import { verdictOf, type BundleReport } from '../../crypto/log/bundle.ts';
+import { exportLog, verifyBundle, verifyLiveLog } from '../evidence/bundle-folder.ts';
+import { fetchCertificate, openLiveLog } from '../evidence/live-log.ts';
+import { command, commandGroup, parseTime, parseWords, SERVER_FLAGS, usageError } from '../shell/arguments.ts';
+import { CommandError, EXIT, type ExitCode } from '../shell/exits.ts';
+import { formatTime } from '../shell/figures.ts';
+import { readReceipt } from '../shell/receipt-text.ts';
+import { connect } from '../shell/server.ts';
+import type { Shell } from '../shell/shell.ts';
+
+const VERDICT_EXITS = { well: EXIT.well, exceptions: EXIT.unwell, violation: EXIT.violation } as const;
+
+const USAGE_VERIFY = `zeroreel log verify [DIR] [--vkey FILE|TEXT] [--checkpoint FILE]... [--at TIME] [--json]
+
+Answers "was everything deleted on time?" from evidence: signatures, root, consistency with every checkpoint that was kept,
+every obligation's end, delete_by recomputed, heartbeats, missed runs, order of events. DIR is what \`log export\` wrote and
+needs no network; without DIR the server's live log is read, whole.
+
+  --vkey        the log's key as you pinned it (it stands in receipts and exam policies); without it the log's own word is taken
+  --checkpoint  a signed checkpoint that you kept: the log must have grown from it
+  --at          the time of the question (default: now)
+
+exit codes: 0 all well, 1 exceptions, 2 violation, 3 cannot be verified
+
+  $ zeroreel log verify audit-2026-12 --vkey university.vkey
+  18432 entries, 1204 recordings opened, 1180 deleted, 1176 verified, 0 overdue
+  well: every recording that was due is destroyed, and was destroyed in time`;
+
+const verify = command(USAGE_VERIFY, async (words, shell) => {
+  const { values, positionals } = parseWords(
+    words,
+    {
+      ...SERVER_FLAGS,
+      vkey: { type: 'string' },
+      checkpoint: { type: 'string', multiple: true, default: [] },
+      at: { type: 'string' },
+      json: { type: 'boolean', default: false },
+    },
+    { from: 0, to: 1, names: 'one DIR' },
+  );
+  const directory = positionals[0];
+  if (directory !== undefined && values.server !== undefined) throw usageError('expected DIR or --server, found both');
+  const pinned = values.vkey === undefined ? undefined : await readVkey(values.vkey);
+  const kept = await Promise.all(values.checkpoint.map((path) => readFile(path, 'utf8')));
+  const options = { now: values.at === undefined ? Date.now() : parseTime(values.at, '--at'), kept };
+  return unverifiable(async () => {
+    if (directory !== undefined)
+      return report(shell, await verifyBundle(directory, pinned, options), values.json, pinned);
+    const api = await connect(shell, values);
+    return report(shell, await verifyLiveLog(api, await openLiveLog(api, pinned), options), values.json, pinned);
+  });
+});
+
+const USAGE_EXPORT = `zeroreel log export DIR [--server URL] [--vkey FILE|TEXT] [--json]
+
+Writes the whole log as files that anybody can verify without a network: \`checkpoint\`, \`log.vkey\`, \`entries.jsonl\` (one entry a line,
+the exact bytes that are hashed), \`checkpoints/\` (those of earlier exports into DIR) and \`export.csv\`. Verified while it is written.
+
+  $ zeroreel log export audit-2026-12
+  18432 entries, 1204 recordings opened, 1180 deleted, 1176 verified, 0 overdue
+  well: every recording that was due is destroyed, and was destroyed in time`;
+
+const exportCommand = command(USAGE_EXPORT, async (words, shell) => {
+  const { values, positionals } = parseWords(
+    words,
+    { ...SERVER_FLAGS, vkey: { type: 'string' }, json: { type: 'boolean', default: false } },
+    { from: 1, to: 1, names: 'one DIR' },
+  );
+  const pinned = values.vkey === undefined ? undefined : await readVkey(values.vkey);
+  const api = await connect(shell, values);
+  return unverifiable(async () => {
+    const log = await openLiveLog(api, pinned);
+    return report(shell, await exportLog(api, log, positionals[0]!, Date.now()), values.json, pinned);
+  });
+});
+
+const USAGE_PROVE = `zeroreel log prove RECEIPT [--out FILE] [--server URL] [--json]
+zeroreel log prove --offline CERTIFICATE --receipt RECEIPT [--json]
+
+Asks what became of the recording that a receipt is for, and checks the answer against the log's key in the receipt: state, when it is
+to be destroyed, how often it was opened, and after the deletion its proof. Needs no account. --out keeps the certificate, and
+--offline checks a kept one again, without the server, years later. Exit code 1 while the deletion is not in the log.
+
+  $ zeroreel log prove receipt.txt --out deleted.json
+  recording pVnGJ0mYQ1e6d0aXwz2u7A: deleted 2026-12-23 09:06 UTC, looked for again 2026-12-24 09:12 UTC, opened by readers 2 times
+  Proven:
+    ...`;
+
+const prove = command(USAGE_PROVE, async (words, shell) => {
+  const { values, positionals } = parseWords(
+    words,
+    {
+      ...SERVER_FLAGS,
+      out: { type: 'string' },
+      offline: { type: 'string' },
+      receipt: { type: 'string' },
+      json: { type: 'boolean', default: false },
+    },
+    { from: 0, to: 1, names: 'one RECEIPT' },
+  );
+  const path = positionals[0] ?? values.receipt;
+  if (path === undefined || (positionals.length > 0 && values.receipt !== undefined))
+    throw usageError('expected one RECEIPT');
+  const { record, vkey, server } = await readReceipt(path);
+  return unverifiable(async () => {
+    const certificate =
+      values.offline === undefined
+        ? await fetchCertificate(await connect(shell, { server: values.server ?? server }), record.sessionId, vkey)
+        : await readFile(values.offline, 'utf8');
+    const statement = await verifyCertificate(certificate, vkey);
+    if (statement.recording !== record.sessionId)
+      throw new CommandError('violation', 'identity', 'the certificate is of another recording');
+    if (statement.deleteBy > record.deleteByMs) {
+      throw new CommandError(
+        'violation',
+        'delete-by',
+        `the receipt promises deletion by ${formatTime(record.deleteByMs)}, the log by ${formatTime(statement.deleteBy)}`,
+      );
+    }
+    if (values.out !== undefined) await writeFile(values.out, certificate);
+    if (values.json) {
+      const { checkpoint, findings, ...rest } = statement;
+      shell.printJson({ ...rest, findings, log: { origin: checkpoint.origin, size: checkpoint.size } });
+    } else {
+      const { deleted, verified, deleteBy, releases } = statement;
+      const fate = deleted === null ? `to be destroyed by ${formatTime(deleteBy)}` : `deleted ${formatTime(deleted)}`;
+      const second = verified === null ? '' : `, looked for again ${formatTime(verified)}`;
+      shell.print(`recording ${record.sessionId}: ${fate}${second}, opened by readers ${releases} times`);
+      for (const line of describeStatement(statement).trimEnd().split('\n')) shell.print(line);
+    }
+    if (statement.findings.some(({ severity }) => severity === 'violation')) return EXIT.violation;
+    return statement.deleted === null || statement.findings.length > 0 ? EXIT.unwell : EXIT.well;
+  });
+});
+
+async function readVkey(textOrPath: string): Promise<string> {
+  return /\+[0-9a-f]{8}\+/.test(textOrPath) ? textOrPath : (await readFile(textOrPath, 'utf8')).trim();
+}
+
+/** What does not verify under the log's key proves nothing, either way: exit code 3. */
+async function unverifiable(work: () => Promise<ExitCode>): Promise<ExitCode> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof ProtocolError)) throw error;
+    throw new CommandError('unverifiable', error.code, error.message, undefined, { cause: error });
+  }
+}
+
+/** Findings shown without --json; all are counted. */
+const SHOWN_FINDINGS = 20;
+
+const VERDICT_WORDS = {
+  well: 'well: every recording that was due is destroyed, and was destroyed in time',
+  exceptions: 'exceptions: the log is sound, and tells of what was not as promised',
+  violation: 'violation: the log contradicts itself or the rules; nothing more is to be believed',
+} as const;
+
+function report(shell: Shell, found: BundleReport, isJson: boolean, pinned: string | undefined): ExitCode {
+  const verdict = verdictOf(found);
+  const { checkpoint, ...rest } = found;
+  if (isJson) {
+    shell.printJson({
+      verdict,
+      ...rest,
+      log: { origin: checkpoint.origin, size: checkpoint.size },
+      pinned: pinned !== undefined,
+    });
+  } else {
+    shell.print(
+      `${found.entries} entries, ${found.opened} recordings opened, ${found.deleted} deleted, ${found.verified} verified, ${found.overdue.length} overdue`,
+    );
+    for (const { severity, message } of found.findings.slice(0, SHOWN_FINDINGS)) shell.print(`${severity}: ${message}`);
+    if (found.findings.length > SHOWN_FINDINGS)
+      shell.print(`... and ${found.findings.length - SHOWN_FINDINGS} more; --json has all`);
+    shell.print(VERDICT_WORDS[verdict]);
+  }
+  if (pinned === undefined) shell.say("note: the log's key was taken on its own word; --vkey pins it");
+  return VERDICT_EXITS[verdict];
+}
+
+export const log = commandGroup(
+  'log',
+  `zeroreel log verify | export | prove      evidence about deletion, checked offline
+
+  $ zeroreel log export audit-2026-12
+  $ zeroreel log verify audit-2026-12 --vkey university.vkey`,
+  { verify, export: exportCommand, prove },
+);

@@ -1,0 +1,53 @@
+/** A log as a server serves it: C2SP tlog-tiles over HTTP. Nothing of it is believed before it leads to a signed root. */
+import type { Bytes } from '../../crypto/format/bytes.ts';
+import { ProtocolError } from '../../crypto/format/errors.ts';
+import { makeCertificate } from '../../crypto/log/certificate.ts';
+import { openCheckpoint } from '../../crypto/log/checkpoint.ts';
+import { parseVkey } from '../../crypto/log/note.ts';
+import { decodeBundle, hashesFromTiles, tileAt, tilePath, TILE_WIDTH, type Tile } from '../../crypto/log/tiles.ts';
+import { fromBase64Url } from '../../crypto/format/bytes.ts';
+import type { Api } from '../../src/client/api.ts';
+
+export interface LiveLog {
+  /** The newest checkpoint, a signed note. */
+  checkpoint: string;
+  vkey: string;
+  size: number;
+}
+
+/** The newest checkpoint; `vkey` where the caller has pinned one, else the server's own word. Throws `log` where there is none. */
+export async function openLiveLog(api: Api, pinned?: string): Promise<LiveLog> {
+  const vkey = pinned ?? (await api.vkey());
+  const checkpoint = await api.checkpoint();
+  if (checkpoint === undefined) throw new ProtocolError('log', 'the log has published no checkpoint yet');
+  const { size } = await openCheckpoint(checkpoint, vkey, parseVkey(vkey).name);
+  return { checkpoint, vkey, size };
+}
+
+/** Every entry's exact bytes, in order, a bundle of 256 at a time. */
+export async function* liveEntries(api: Api, { size }: LiveLog): AsyncGenerator<Bytes> {
+  for (let index = 0; index * TILE_WIDTH < size; index++) {
+    const tile = tileAt('entries', index, size)!;
+    yield* decodeBundle(await readTile(api, tile), tile.width);
+  }
+}
+
+async function readTile(api: Api, tile: Tile): Promise<Bytes> {
+  const bytes = await api.tile(tilePath(tile));
+  if (!bytes) throw new ProtocolError('log', `the log does not serve ${tilePath(tile)}`);
+  return bytes;
+}
+
+/**
+ * The certificate of one recording: its published entries with their proofs, as a text that is checked offline. Throws `log` for
+ * what does not verify under `vkey`.
+ */
+export async function fetchCertificate(api: Api, recordingId: string, vkey: string): Promise<string> {
+  const { entries } = await api.receipt(recordingId);
+  const log = await openLiveLog(api, vkey);
+  const published = entries
+    .filter(({ index }) => index < log.size)
+    .map(({ index, entry }) => ({ index, bytes: fromBase64Url(entry) }));
+  const readTiles = (tiles: readonly Tile[]): Promise<Bytes[]> => Promise.all(tiles.map((tile) => readTile(api, tile)));
+  return makeCertificate(published, log.checkpoint, vkey, hashesFromTiles(log.size, readTiles));
+}
