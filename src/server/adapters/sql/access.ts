@@ -11,6 +11,8 @@ export type AccessStore = Pick<
 
 export function accessStore(driver: SqlDriver, db: Reads): AccessStore {
   const insertToken = insertInto(db, tokens);
+  // A null rowid is the next one.
+  const insertDocument = insertInto(db, keyDocuments, { position: sql`NULL` });
   const keysOf = db
     .select({
       identity: keyDocuments.identity,
@@ -38,14 +40,7 @@ export function accessStore(driver: SqlDriver, db: Reads): AccessStore {
           key.identity,
           key.document,
         ),
-        statement(
-          'INSERT INTO key_documents (identity, key_id, op, document, enrolled_ms) VALUES (?, ?, ?, ?, ?)',
-          key.identity,
-          key.keyId,
-          key.op,
-          key.document,
-          key.enrolledMs,
-        ),
+        insertDocument(key),
         appendEntry(entry),
       ]);
       return done !== undefined;

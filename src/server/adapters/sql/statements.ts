@@ -1,4 +1,4 @@
-import { fillPlaceholders, getTableColumns, type InferInsertModel, type Query, sql } from 'drizzle-orm';
+import { fillPlaceholders, getTableColumns, type InferSelectModel, type SQL, sql } from 'drizzle-orm';
 import type { SQLiteInsertValue, SQLiteTable } from 'drizzle-orm/sqlite-core';
 import { drizzle, type SqliteRemoteDatabase } from 'drizzle-orm/sqlite-proxy';
 import { encodeEntry, type LogEntry } from '../../../../crypto/log/entry.ts';
@@ -37,16 +37,20 @@ export function appendEntry(entry: LogEntry): Statement {
   };
 }
 
-/** The insert of a whole row, compiled once: `insert(row)` only fills in the values. */
-export function insertInto<Table extends SQLiteTable>(
+/**
+ * The insert of a whole row, compiled once: `insert(row)` only fills in the values. `computed` columns are not in the
+ * row but in SQL, such as a sub-select that sees the statements before it in the batch.
+ */
+export function insertInto<Table extends SQLiteTable, Computed extends keyof InferSelectModel<Table> = never>(
   db: Reads,
   table: Table,
-): (row: InferInsertModel<Table>) => Statement {
+  computed?: Record<Computed, SQL>,
+): (row: Omit<InferSelectModel<Table>, Computed>) => Statement {
   const columns = Object.keys(getTableColumns(table));
   const placeholders = Object.fromEntries(columns.map((column) => [column, sql.placeholder(column)]));
-  const query: Query = db
+  const query = db
     .insert(table)
-    .values(placeholders as SQLiteInsertValue<Table>)
+    .values({ ...placeholders, ...computed } as SQLiteInsertValue<Table>)
     .toSQL();
   return (row) => ({ sql: query.sql, params: fillPlaceholders(query.params, row) as SqlValue[] });
 }

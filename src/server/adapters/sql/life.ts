@@ -1,0 +1,210 @@
+import { sql } from 'drizzle-orm';
+import { concat } from '../../../../crypto/format/bytes.ts';
+import { epochs, grants, recordings, wraps } from '../../../../schema/tables.ts';
+import type { EpochRow, Store, TrackRow, WrapRow } from '../../store.ts';
+import type { SqlDriver, Statement } from './driver.ts';
+import { appendEntry, guard, insertInto, type Reads, statement } from './statements.ts';
+
+export type LifeWrites = Pick<
+  Store,
+  'openRecording' | 'openEpoch' | 'rememberUploads' | 'acceptHead' | 'abandon' | 'release' | 'addGrant' | 'bringForward'
+>;
+
+/** The states in which no deletion was begun. */
+const ALIVE = `state IN ('open', 'closed', 'abandoned')`;
+const IS_OPEN = `EXISTS (SELECT 1 FROM recordings WHERE id = ? AND state = 'open')`;
+const IS_ALIVE = `EXISTS (SELECT 1 FROM recordings WHERE id = ? AND ${ALIVE})`;
+
+/** Many rows in one statement with one parameter (D1 takes at most 100): `?` is a JSON array. */
+function insertTracks(rows: readonly TrackRow[]): Statement {
+  return statement(
+    `INSERT INTO tracks (recording_id, epoch, track, kind, codec, count, bytes)
+      SELECT value ->> 'recordingId', value ->> 'epoch', value ->> 'track', value ->> 'kind', value ->> 'codec',
+        value ->> 'count', value ->> 'bytes' FROM json_each(?)`,
+    JSON.stringify(rows),
+  );
+}
+
+/** Every step that a recording takes from its opening until its deletion begins. */
+export function lifeWrites(driver: SqlDriver, db: Reads): LifeWrites {
+  // The entry of the opening is appended one statement earlier in the same batch.
+  const insertRecording = insertInto(db, recordings, {
+    openedPosition: sql`(SELECT MAX(position) FROM log_entries)`,
+  });
+  const insertEpoch = insertInto(db, epochs);
+  // [Note: shielded blobs] in the first migration.
+  const shield = sql`zeroblob(4096)`;
+  const insertBundle = insertInto(db, wraps, { shield });
+  const insertGrant = insertInto(db, grants, { shield });
+
+  /** All wraps of one epoch, in the order of OPEN's hashes. */
+  const insertWraps = ({ recordingId, epoch }: EpochRow, rows: readonly WrapRow[]): Statement =>
+    insertBundle({
+      recordingId,
+      epoch,
+      directory: rows.map(({ keyId, role, wrap }) => ({ keyId, role, bytes: wrap.length })),
+      wraps: concat(...rows.map(({ wrap }) => wrap)),
+    });
+
+  return {
+    async openRecording(recording, epoch, trackRows, wrapRows, entry) {
+      const done = await driver.batch([
+        guard('NOT EXISTS (SELECT 1 FROM recordings WHERE id = ? OR ticket = ?)', recording.id, recording.ticket),
+        appendEntry(entry),
+        insertRecording(recording),
+        insertEpoch(epoch),
+        insertTracks(trackRows),
+        insertWraps(epoch, wrapRows),
+      ]);
+      return done !== undefined;
+    },
+
+    async openEpoch(epoch, trackRows, wrapRows, entry) {
+      const done = await driver.batch([
+        guard(
+          `EXISTS (SELECT 1 FROM recordings WHERE id = ? AND state = 'open' AND last_epoch = ?)`,
+          epoch.recordingId,
+          epoch.epoch - 1,
+        ),
+        statement(
+          'UPDATE recordings SET last_epoch = ?, seen_ms = MAX(seen_ms, ?) WHERE id = ?',
+          epoch.epoch,
+          epoch.openedMs,
+          epoch.recordingId,
+        ),
+        insertEpoch(epoch),
+        insertTracks(trackRows),
+        insertWraps(epoch, wrapRows),
+        appendEntry(entry),
+      ]);
+      return done !== undefined;
+    },
+
+    async rememberUploads(recordingId, epoch, rows, urlExpiresMs, now) {
+      const done = await driver.batch([
+        guard(IS_OPEN, recordingId),
+        statement(
+          `INSERT INTO pending (recording_id, epoch, track, seq, bytes, sha256)
+            SELECT ?, ?, value ->> 'track', value ->> 'seq', value ->> 'bytes', value ->> 'sha256' FROM json_each(?)
+            WHERE true ON CONFLICT DO NOTHING`,
+          recordingId,
+          epoch,
+          JSON.stringify(rows),
+        ),
+        statement(
+          'UPDATE recordings SET last_url_ms = MAX(last_url_ms, ?), seen_ms = MAX(seen_ms, ?) WHERE id = ?',
+          urlExpiresMs,
+          now,
+          recordingId,
+        ),
+      ]);
+      return done !== undefined;
+    },
+
+    async acceptHead(head, previousHeadHash, counts, now, close) {
+      const { recordingId, epoch } = head;
+      const ending: Statement[] = close
+        ? [
+            statement(
+              `UPDATE recordings SET state = 'closed', ended_ms = ?, objects = ?, bytes = ? WHERE id = ?`,
+              now,
+              close.objects,
+              close.bytes,
+              recordingId,
+            ),
+            appendEntry(close.entry),
+          ]
+        : [];
+      const done = await driver.batch([
+        guard(
+          `${IS_OPEN} AND EXISTS (SELECT 1 FROM epochs WHERE recording_id = ? AND epoch = ? AND head_hash IS ?)`,
+          recordingId,
+          recordingId,
+          epoch,
+          previousHeadHash,
+        ),
+        statement(
+          'UPDATE epochs SET head = ?, head_hash = ?, head_seq = ? WHERE recording_id = ? AND epoch = ?',
+          head.head,
+          head.headHash,
+          head.headSeq,
+          recordingId,
+          epoch,
+        ),
+        statement(
+          `UPDATE tracks SET count = claimed.value ->> 'count', bytes = claimed.value ->> 'bytes'
+            FROM json_each(?) AS claimed
+            WHERE recording_id = ? AND epoch = ? AND track = claimed.value ->> 'track'`,
+          JSON.stringify(counts),
+          recordingId,
+          epoch,
+        ),
+        statement(
+          `DELETE FROM pending WHERE recording_id = ? AND epoch = ? AND seq < (
+            SELECT count FROM tracks WHERE tracks.recording_id = pending.recording_id
+              AND tracks.epoch = pending.epoch AND tracks.track = pending.track)`,
+          recordingId,
+          epoch,
+        ),
+        statement('UPDATE recordings SET seen_ms = MAX(seen_ms, ?) WHERE id = ?', now, recordingId),
+        ...ending,
+      ]);
+      return done !== undefined;
+    },
+
+    async abandon(recordingId, seenMs, now, totals, entry) {
+      const done = await driver.batch([
+        guard(
+          `EXISTS (SELECT 1 FROM recordings WHERE id = ? AND state = 'open' AND seen_ms <= ?)`,
+          recordingId,
+          seenMs,
+        ),
+        statement(
+          `UPDATE recordings SET state = 'abandoned', ended_ms = ?, objects = ?, bytes = ? WHERE id = ?`,
+          now,
+          totals.objects,
+          totals.bytes,
+          recordingId,
+        ),
+        appendEntry(entry),
+      ]);
+      return done !== undefined;
+    },
+
+    async release(recordingId, entries) {
+      const done = await driver.batch([
+        guard(IS_ALIVE, recordingId),
+        statement('UPDATE recordings SET releases = releases + 1 WHERE id = ?', recordingId),
+        ...entries.map(appendEntry),
+      ]);
+      return done !== undefined;
+    },
+
+    async addGrant(grant, entry) {
+      const done = await driver.batch([
+        guard(
+          `${IS_ALIVE} AND NOT EXISTS (SELECT 1 FROM grants WHERE recording_id = ? AND grant_hash = ?)`,
+          grant.recordingId,
+          grant.recordingId,
+          grant.grantHash,
+        ),
+        insertGrant(grant),
+        appendEntry(entry),
+      ]);
+      return done !== undefined;
+    },
+
+    async bringForward(recordingId, deleteByMs, entry) {
+      const done = await driver.batch([
+        guard(
+          `EXISTS (SELECT 1 FROM recordings WHERE id = ? AND ${ALIVE} AND delete_by_ms > ?)`,
+          recordingId,
+          deleteByMs,
+        ),
+        statement('UPDATE recordings SET delete_by_ms = ? WHERE id = ?', deleteByMs, recordingId),
+        appendEntry(entry),
+      ]);
+      return done !== undefined;
+    },
+  };
+}
