@@ -1,0 +1,449 @@
+/**
+ * The one decryptor: player, command line and tests read through it. It follows PROTOCOL.md section 13 in its order and
+ * fails closed; plaintext comes out only after its own segment was authenticated.
+ */
+import { equal, fromUtf8, toBase64Url, type Bytes } from '../../crypto/format/bytes.ts';
+import {
+  chunkHeadLength,
+  MAX_PLAINTEXT,
+  parseChunkHead,
+  segmentRange,
+  verifyChunkHead,
+  verifySegment,
+  type ChunkHead,
+} from '../../crypto/format/chunk.ts';
+import { ProtocolError } from '../../crypto/format/errors.ts';
+import { checkSuccessor, headHash, parseHead, verifyHead, type HeadRecord } from '../../crypto/format/head.ts';
+import type { OpenTrack } from '../../crypto/format/open.ts';
+import type { ParsedPolicy } from '../../crypto/format/policy.ts';
+import { openWholeChunk } from '../../crypto/seal/chunk.ts';
+import type { DecryptionKey } from '../../crypto/seal/identity.ts';
+import {
+  checkEntries,
+  checkOpen,
+  checkPolicies,
+  openKeys,
+  type CheckedOpen,
+  type ProvenLife,
+  type ReaderKeys,
+  type ReaderPins,
+} from './epoch-check.ts';
+import { ClientError } from './errors.ts';
+import type { ReleasedEpoch, ReleasedRecording, Source } from './source.ts';
+import { TrackAudit } from './track-audit.ts';
+import { judgeEpoch, judgeRecording, type Problem, type RecordingFindings, type TrackFindings } from './verdict.ts';
+
+export interface ReaderOptions {
+  source: Source;
+  pins: ReaderPins;
+  /** Without it, ciphertext is verified and nothing is opened. */
+  key?: DecryptionKey;
+  nowMs: number;
+}
+
+/** Decrypted media of one chunk. */
+export interface MediaChunk {
+  seq: number;
+  /** ms of media time since the epoch's OPEN. */
+  startMs: number;
+  durationMs: number;
+  gapMs: number;
+  bytes: Bytes;
+}
+
+export interface ReadOptions {
+  /** Skip chunks that are not there instead of throwing `gap`; the findings tell which. */
+  allowGaps?: boolean;
+}
+
+/** How deep a verification goes: signatures and chains, every segment's hash too, or every segment opened. */
+export type Depth = 'heads' | 'ciphertext' | 'plaintext';
+const DEPTHS: readonly Depth[] = ['heads', 'ciphertext', 'plaintext'];
+
+/** Objects on their way at a time: bounds memory to about five chunks a track. */
+const PREFETCH = 4;
+const LONGEST_HEAD = chunkHeadLength(MAX_PLAINTEXT);
+
+export interface ReaderEpoch {
+  epoch: number;
+  /** Undefined where OPEN was refused: then nothing of this epoch is read. */
+  checked: CheckedOpen | undefined;
+  head: HeadRecord | undefined;
+  tracks: readonly OpenTrack[];
+}
+
+interface EpochView extends ReaderEpoch {
+  released: ReleasedEpoch;
+  keys: ReaderKeys | undefined;
+  keyError: Error | undefined;
+  problems: Problem[];
+  findings: Map<number, { depth: Depth; track: TrackFindings }>;
+}
+
+export class RecordingReader {
+  readonly recordingId: string;
+  readonly policies: ReadonlyMap<string, ParsedPolicy>;
+  readonly #source: Source;
+  readonly #life: ProvenLife;
+  readonly #epochs: EpochView[];
+  readonly #problems: Problem[];
+
+  private constructor(
+    source: Source,
+    released: ReleasedRecording,
+    policies: ReadonlyMap<string, ParsedPolicy>,
+    life: ProvenLife,
+    epochs: EpochView[],
+    problems: Problem[],
+  ) {
+    this.#source = source;
+    this.recordingId = released.recordingId;
+    this.policies = policies;
+    this.#life = life;
+    this.#epochs = epochs;
+    this.#problems = problems;
+  }
+
+  /**
+   * Steps 1 to 4. Throws `policy` where the owner is not the pinned one, and `no-key` where no epoch opens for the key. What is
+   * wrong with a single epoch shuts that epoch and shows in the verdict.
+   */
+  static async open({ source, pins, key, nowMs }: ReaderOptions): Promise<RecordingReader> {
+    const released = await source.release();
+    const policies = await checkPolicies(released.policies, pins);
+    const problems: Problem[] = [];
+    const life = await checkLife(source, released, policies, problems);
+    const epochs: EpochView[] = [];
+    for (const epoch of released.epochs) epochs.push(await viewEpoch(epoch, released.recordingId, policies, life));
+    if (key) {
+      for (const view of epochs) await unlock(view, key, policies, nowMs);
+      const isLocked = ({ keys, keyError }: EpochView) => !keys && keyError instanceof ClientError;
+      if (epochs.length > 0 && epochs.every(isLocked)) throw epochs[0]!.keyError!;
+    }
+    return new RecordingReader(source, released, policies, life, epochs, problems);
+  }
+
+  get epochs(): readonly ReaderEpoch[] {
+    return this.#epochs;
+  }
+
+  /** CEK and shred share of an epoch, for a grant; throws `no-key` for a reader of single tracks. */
+  secrets(epoch: number): { cek: Bytes; shred: Bytes } {
+    const secrets = this.#view(epoch).keys?.secrets;
+    if (!secrets) throw new ClientError('no-key', `this key does not open epoch ${epoch} as a whole`);
+    return secrets;
+  }
+
+  /** The epoch's metadata key, for notes; throws `no-key`. */
+  metadataKey(epoch: number): CryptoKey {
+    const keys = this.#view(epoch).keys?.epochKeys;
+    if (!keys) throw new ClientError('no-key', `this key does not open epoch ${epoch} as a whole`);
+    return keys.metadataKey;
+  }
+
+  /**
+   * The track's media, chunk by chunk, in bounded memory. Throws `gap` at a chunk that is not there (unless allowed), a
+   * ProtocolError at one that does not verify. When it has ended, the track counts as verified to `plaintext`.
+   */
+  async *readTrack(epoch: number, track: number, options: ReadOptions = {}): AsyncGenerator<MediaChunk, void, void> {
+    const view = this.#view(epoch);
+    const trackKey = await requireKeys(view).trackKey(track);
+    const { recorderKey } = view.checked!.open;
+    const open = (head: ChunkHead, object: Bytes) => openWholeChunk(trackKey, object, recorderKey, head);
+    for await (const { head, body } of this.#walk(view, track, 'plaintext', open)) {
+      if (head) yield mediaChunk(head, body);
+      else if (!options.allowGaps) throw new ClientError('gap', `epoch ${epoch}, track ${track}: a chunk is missing`);
+    }
+  }
+
+  /**
+   * Media of a stretch of time, without reading what comes before: bisects over chunk heads, each verified by signature and
+   * place, then reads and opens the chunks that overlap. Throws as `readTrack` does.
+   */
+  async *readRange(epoch: number, track: number, fromMs: number, toMs: number): AsyncGenerator<MediaChunk, void, void> {
+    const view = this.#view(epoch);
+    const trackKey = await requireKeys(view).trackKey(track);
+    const end = listedEnd(view, track);
+    let low = 0;
+    for (let high = end - 1; low < high;) {
+      const middle = Math.ceil((low + high) / 2);
+      const { header } = await this.#chunkHead(view, track, middle);
+      if (header.startMs <= fromMs) low = middle;
+      else high = middle - 1;
+    }
+    let previous: Bytes | undefined;
+    for (let seq = low; seq < end; seq++) {
+      const head = await this.#chunkHead(view, track, seq);
+      if (head.header.startMs >= toMs && seq > low) return;
+      if (previous && !equal(head.header.prev, previous)) {
+        throw new ProtocolError('chain', 'a chunk with another predecessor');
+      }
+      previous = await verifyChunkHead(head, view.checked!.open.recorderKey);
+      const object = await this.#source.object({ epoch, track, seq });
+      if (!object) throw new ClientError('gap', `epoch ${epoch}, track ${track}: chunk ${seq} is missing`);
+      if (!equal(object.subarray(0, head.headLength), await this.#headBytes(view, track, seq))) {
+        throw new ProtocolError('chain', `chunk ${seq} changed between two reads`);
+      }
+      yield mediaChunk(head, await openWholeChunk(trackKey, object, view.checked!.open.recorderKey, head));
+    }
+  }
+
+  /** What the recorder told the readers about this attempt (kind 7), parsed; undefined where it told nothing. */
+  async readAbout(epoch: number): Promise<unknown> {
+    const about = this.#view(epoch).tracks.find(({ kind }) => kind === 7);
+    if (!about) return undefined;
+    let text = '';
+    for await (const { bytes } of this.readTrack(epoch, about.track)) text += fromUtf8(bytes);
+    return text === '' ? undefined : JSON.parse(text);
+  }
+
+  /** Steps 5 to 8. Tracks that were read to their end already are not read again. */
+  async verify(depth: Depth): Promise<RecordingFindings> {
+    for (const view of this.#epochs) {
+      if (!view.checked) continue;
+      for (const { track } of view.tracks) {
+        const known = view.findings.get(track);
+        if (known && DEPTHS.indexOf(known.depth) >= DEPTHS.indexOf(depth)) continue;
+        await this.#verifyTrack(view, track, depth);
+      }
+    }
+    return this.#judge();
+  }
+
+  async #verifyTrack(view: EpochView, track: number, depth: Depth): Promise<void> {
+    const trackKey = depth === 'plaintext' ? await requireKeys(view).trackKey(track) : undefined;
+    const check = async (head: ChunkHead, object: Bytes): Promise<void> => {
+      if (trackKey) await openWholeChunk(trackKey, object, view.checked!.open.recorderKey, head);
+      else if (depth === 'ciphertext') await verifySegments(head, object);
+    };
+    try {
+      for await (const _chunk of this.#walk(view, track, depth, check)) continue;
+    } catch (error) {
+      // The walk has noted it among the track's findings; other tracks are verified all the same.
+      if (!(error instanceof ProtocolError)) throw error;
+    }
+  }
+
+  /**
+   * Every chunk of a track in order, verified by its head and then by `check`; `head` undefined stands for one that is not
+   * there. Objects are fetched a few ahead. Notes the track's findings when it ends, well or by what `check` throws.
+   */
+  async *#walk<Body>(
+    view: EpochView,
+    track: number,
+    depth: Depth,
+    check: (head: ChunkHead, object: Bytes) => Promise<Body>,
+  ): AsyncGenerator<{ head: ChunkHead; body: Body } | { head: undefined; body: undefined }, void, void> {
+    const { checked, epoch } = view;
+    const declared = view.tracks.find((candidate) => candidate.track === track);
+    if (!checked || !declared) throw new ClientError('track', `epoch ${epoch} has no track ${track} that can be read`);
+    const audit = new TrackAudit(checked, declared, claimOf(view, track));
+    const end = listedEnd(view, track);
+    const range = depth === 'heads' ? { from: 0, to: LONGEST_HEAD - 1 } : undefined;
+    const ahead: Promise<Bytes | undefined>[] = [];
+    let asked = 0;
+    try {
+      for (let seq = 0; seq < end; seq++) {
+        for (; asked < Math.min(seq + PREFETCH, end); asked++) {
+          const object = this.#source.object({ epoch, track, seq: asked }, range);
+          object.catch(() => undefined); // told when its turn comes
+          ahead.push(object);
+        }
+        const object = await ahead.shift();
+        if (!object) {
+          audit.skip();
+          yield { head: undefined, body: undefined };
+          continue;
+        }
+        const head = parseChunkHead(object, range ? undefined : object.length);
+        await audit.accept(head);
+        yield { head, body: await check(head, object) };
+      }
+      if (audit.skipRest() > 0) yield { head: undefined, body: undefined };
+    } catch (error) {
+      if (error instanceof ProtocolError) audit.fail(error);
+      throw error;
+    } finally {
+      // A reader that leaves early has verified nothing of the rest, and what it saw is no finding about the whole.
+      if (audit.isDone) view.findings.set(track, { depth, track: audit.findings() });
+    }
+  }
+
+  async #headBytes(view: EpochView, track: number, seq: number): Promise<Bytes> {
+    const { epoch } = view;
+    const bytes = await this.#source.object({ epoch, track, seq }, { from: 0, to: LONGEST_HEAD - 1 });
+    if (!bytes) throw new ClientError('gap', `epoch ${epoch}, track ${track}: chunk ${seq} is missing`);
+    return bytes.subarray(0, parseChunkHead(bytes).headLength);
+  }
+
+  /** A chunk's head by a ranged read, verified by itself: place and signature, so that no segment of another is believed. */
+  async #chunkHead(view: EpochView, track: number, seq: number): Promise<ChunkHead> {
+    const head = parseChunkHead(await this.#headBytes(view, track, seq));
+    const { open } = view.checked!;
+    const { header } = head;
+    if (header.sessionId !== open.sessionId || header.epoch !== open.epoch || header.track !== track) {
+      throw new ProtocolError('identity', 'a chunk of another session, epoch or track');
+    }
+    if (header.seq !== seq) throw new ProtocolError('seq', `expected chunk ${seq}, found ${header.seq}`);
+    await verifyChunkHead(head, open.recorderKey);
+    return head;
+  }
+
+  #view(epoch: number): EpochView {
+    const view = this.#epochs.find((candidate) => candidate.epoch === epoch);
+    if (!view) throw new ClientError('track', `the recording has no epoch ${epoch}`);
+    return view;
+  }
+
+  async #judge(): Promise<RecordingFindings> {
+    const isRecordingClosed = this.#epochs.at(-1)?.head?.isClose ?? false;
+    const problems = [...this.#problems];
+    for (const epoch of this.#life.openings.keys()) {
+      if (!this.#epochs.some((view) => view.epoch === epoch)) {
+        problems.push({ code: 'log', message: `the log proves an epoch ${epoch} that was not handed out` });
+      }
+    }
+    const epochs = [];
+    for (const [index, view] of this.#epochs.entries()) {
+      const next = this.#epochs[index + 1];
+      const { ending } = this.#life;
+      if (ending?.epoch === view.epoch && ending.headHashB64 !== (await hashB64(view.head))) {
+        view.problems.push({
+          code: 'log',
+          message: 'the log proves another last head than the one that was handed out',
+        });
+      }
+      epochs.push(
+        judgeEpoch({
+          epoch: view.epoch,
+          headSeq: view.head?.headSeq ?? null,
+          isClosed: view.head?.isClose ?? false,
+          tracks: [...view.findings.values()].map(({ track }) => track),
+          problems: view.problems,
+          isLast: !next,
+          isContinued: !next?.checked || (await isContinued(view, next.checked)),
+          isRecordingClosed,
+        }),
+      );
+    }
+    return judgeRecording(this.recordingId, epochs, problems);
+  }
+}
+
+function mediaChunk({ header }: ChunkHead, bytes: Bytes): MediaChunk {
+  const { seq, startMs, durationMs, gapMs } = header;
+  return { seq, startMs, durationMs, gapMs, bytes };
+}
+
+function claimOf(view: EpochView, track: number) {
+  return view.head?.tracks.find((candidate) => candidate.track === track);
+}
+
+function requireKeys(view: EpochView): ReaderKeys {
+  if (view.keys) return view.keys;
+  throw view.keyError ?? new ClientError('no-key', `epoch ${view.epoch} is not open: no key was given`);
+}
+
+/** One past the last chunk that is there. */
+function listedEnd(view: EpochView, track: number): number {
+  return view.released.tracks.find((candidate) => candidate.track === track)?.end ?? 0;
+}
+
+async function verifySegments(head: ChunkHead, object: Bytes): Promise<void> {
+  for (let index = 0; index < head.segments; index++) {
+    const { from, to } = segmentRange(head, index);
+    await verifySegment(head, index, object.subarray(from, to));
+  }
+}
+
+async function hashB64(head: HeadRecord | undefined): Promise<string | null> {
+  return head ? toBase64Url(await headHash(head)) : null;
+}
+
+/** Whether the next epoch's OPEN names this epoch's newest head, or its OPEN where no head ever was. */
+async function isContinued(view: EpochView, next: CheckedOpen): Promise<boolean> {
+  const last = view.head ? await headHash(view.head) : view.checked?.openHash;
+  return last !== undefined && equal(next.open.prevHead, last);
+}
+
+/** Steps 1 and 2 for the log: its key is the policy's. */
+async function checkLife(
+  source: Source,
+  released: ReleasedRecording,
+  policies: ReadonlyMap<string, ParsedPolicy>,
+  problems: Problem[],
+): Promise<ProvenLife> {
+  const [policy] = policies.values();
+  if (!policy) throw new ProtocolError('policy', 'the recording came without a policy');
+  try {
+    return await checkEntries(await source.entries(), released.recordingId, policy.policy.log.vkey);
+  } catch (error) {
+    if (!(error instanceof ProtocolError)) throw error;
+    problems.push({ code: error.code, message: error.message });
+    return { openings: new Map(), ending: undefined };
+  }
+}
+
+async function viewEpoch(
+  released: ReleasedEpoch,
+  recordingId: string,
+  policies: ReadonlyMap<string, ParsedPolicy>,
+  life: ProvenLife,
+): Promise<EpochView> {
+  const { epoch } = released;
+  const view: EpochView = {
+    epoch,
+    released,
+    checked: undefined,
+    head: undefined,
+    tracks: [],
+    keys: undefined,
+    keyError: undefined,
+    problems: [],
+    findings: new Map(),
+  };
+  try {
+    const checked = await checkOpen(released.open, { recordingId, epoch }, policies, life.openings.get(epoch));
+    view.checked = checked;
+    view.tracks = checked.open.tracks;
+    view.head = await checkHeads(released.heads, checked);
+  } catch (error) {
+    if (!(error instanceof ProtocolError)) throw error;
+    view.problems.push({ code: error.code, message: error.message });
+  }
+  return view;
+}
+
+/** Step 6, the heads by themselves: each verified, in one line without a fork. Answers the newest. */
+async function checkHeads(heads: readonly Bytes[], { open, openHash }: CheckedOpen): Promise<HeadRecord | undefined> {
+  let newest: HeadRecord | undefined;
+  for (const bytes of heads) {
+    const head = parseHead(bytes);
+    await verifyHead(head, open.recorderKey);
+    if (head.sessionId !== open.sessionId || head.epoch !== open.epoch) {
+      throw new ProtocolError('identity', 'a head of another recording or epoch');
+    }
+    const { sessionId, epoch } = open;
+    // Servers keep the newest head only: neighbours are checked where both are here.
+    if (newest && head.headSeq <= newest.headSeq + 1) await checkSuccessor(newest, head);
+    else if (head.headSeq === 0) await checkSuccessor({ sessionId, epoch, openHash }, head);
+    newest = head;
+  }
+  return newest;
+}
+
+async function unlock(
+  view: EpochView,
+  key: DecryptionKey,
+  policies: ReadonlyMap<string, ParsedPolicy>,
+  nowMs: number,
+): Promise<void> {
+  if (!view.checked) return;
+  try {
+    view.keys = await openKeys(view.checked, view.released, key, policies, nowMs);
+  } catch (error) {
+    if (error instanceof ProtocolError) view.problems.push({ code: error.code, message: error.message });
+    else if (!(error instanceof ClientError)) throw error;
+    view.keyError = error;
+  }
+}
