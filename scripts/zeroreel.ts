@@ -30,6 +30,7 @@ const load = (from: () => Promise<Command>): Command => ({
 const main = commandGroup('', USAGE, {
   keygen: load(async () => (await import('./commands/keygen.ts')).keygen),
   key: load(async () => (await import('./commands/key.ts')).key),
+  exam: load(async () => (await import('./commands/exam.ts')).exam),
   record: load(async () => (await import('./commands/record.ts')).record),
   list: load(async () => (await import('./commands/list.ts')).list),
   serve: load(async () => (await import('./commands/serve.ts')).serve),

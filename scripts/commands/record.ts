@@ -1,14 +1,16 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Policy } from '../../crypto/format/policy.ts';
 import { toBase64Url, type Bytes } from '../../crypto/format/bytes.ts';
 import { parseReceipt } from '../../crypto/format/receipt.ts';
 import type { ExamLink } from '../../src/client/link.ts';
 import { sleep } from '../../src/client/environment.ts';
 import { openFolderOutbox } from '../../src/client/outbox-node.ts';
+import { fetchPinnedPolicy } from '../../src/client/pinning.ts';
 import { Recorder, type RecorderOptions, type RecorderProgress } from '../../src/client/recorder.ts';
 import { paced, skipBytes } from '../recording/pieces.ts';
 import { SourceJournal } from '../recording/source-journal.ts';
-import { inspectTracks, openSource, parseTrack, piecesOf, type SourceTrack } from '../recording/tracks.ts';
+import { assignTracks, openSource, parseTrack, piecesOf, type SourceTrack } from '../recording/tracks.ts';
 import { command, parseCount, parseWords, SERVER_FLAGS, usageError } from '../shell/arguments.ts';
 import { CommandError, EXIT, type ExitCode } from '../shell/exits.ts';
 import { formatBytes, formatTime } from '../shell/figures.ts';
@@ -67,9 +69,10 @@ export const record = command(USAGE, async (words, shell) => {
     values.patience === undefined ? undefined : parseCount(values.patience, '--patience', { from: 1, to: 86_400 });
   const link =
     values.exam === undefined ? await readTicketLink(shell, values.ticket) : await readExamLink(shell, values.exam);
-  const tracks = await inspectTracks(sources);
   const api = await connect(shell, { server: values.server }, link);
-  const session = new RecordingSession(shell, link, values.outbox, values.json, patience);
+  const { policy } = await fetchPinnedPolicy(api, link, undefined);
+  const tracks = await assignTracks(sources, policy);
+  const session = new RecordingSession(shell, link, policy, values.outbox, values.json, patience);
   const outbox = await openFolderOutbox({ directory: values.outbox });
   const journal = await SourceJournal.open(join(values.outbox, 'sources.journal'));
   const watched = journal.around(outbox);
@@ -102,14 +105,23 @@ function parsePace(text: string): number {
 class RecordingSession {
   readonly #shell: Shell;
   readonly #link: ExamLink;
+  readonly #policy: Policy;
   readonly #directory: string;
   readonly #isJson: boolean;
   readonly #patience: { patienceMs?: number };
   #told = '';
 
-  constructor(shell: Shell, link: ExamLink, directory: string, isJson: boolean, patienceSeconds: number | undefined) {
+  constructor(
+    shell: Shell,
+    link: ExamLink,
+    policy: Policy,
+    directory: string,
+    isJson: boolean,
+    patienceSeconds: number | undefined,
+  ) {
     this.#shell = shell;
     this.#link = link;
+    this.#policy = policy;
     this.#directory = directory;
     this.#isJson = isJson;
     this.#patience = patienceSeconds === undefined ? {} : { patienceMs: patienceSeconds * 1000 };
@@ -130,7 +142,7 @@ class RecordingSession {
       );
       await Promise.race([feeding, stop.leaving]);
       const receipt = await Promise.race([recorder.close(1, this.#patience), stop.leaving]);
-      return await this.#keep(receipt, recorder.policy.policy.log.vkey);
+      return await this.#keep(receipt);
     } catch (error) {
       if (error instanceof CommandError && error.exit === 'interrupted') await recorder.suspend();
       throw error;
@@ -141,10 +153,7 @@ class RecordingSession {
 
   async finish(options: RecorderOptions): Promise<ExitCode> {
     const receipt = await Recorder.finish(options, 1, this.#patience);
-    const { policy } = await import('../../src/client/pinning.ts').then(({ fetchPinnedPolicy }) =>
-      fetchPinnedPolicy(options.api, this.#link, undefined),
-    );
-    return this.#keep(receipt, policy.log.vkey);
+    return this.#keep(receipt);
   }
 
   /** Opens a recording, or goes on with the one of the outbox. */
@@ -203,9 +212,11 @@ class RecordingSession {
     else this.#shell.progress(line);
   }
 
-  async #keep(receipt: Bytes, vkey: string): Promise<ExitCode> {
+  async #keep(receipt: Bytes): Promise<ExitCode> {
     const path = join(this.#directory, 'receipt.txt');
-    await writeFile(path, formatReceipt({ server: this.#link.url, vkey, receipt }), { mode: 0o600 });
+    await writeFile(path, formatReceipt({ server: this.#link.url, vkey: this.#policy.log.vkey, receipt }), {
+      mode: 0o600,
+    });
     const { sessionId, deleteByMs } = parseReceipt(receipt);
     this.#shell.progress('');
     if (this.#isJson) {

@@ -2,19 +2,26 @@ import { createReadStream } from 'node:fs';
 import { open, stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { TRACK_KINDS, type TrackKind } from '../../crypto/format/open.ts';
+import type { Policy } from '../../crypto/format/policy.ts';
 import { usageError } from '../shell/arguments.ts';
 import { CommandError } from '../shell/exits.ts';
 import { arrivalPieces, ndjsonPieces, type Piece } from './pieces.ts';
 import { isWebm, WebmReader, webmPieces } from './webm.ts';
 
-/** One source of a recording. Without being told otherwise, a track's id is the number of its kind. */
-export interface SourceTrack {
-  track: number;
+/** A source as the command line names it. */
+export interface NamedSource {
+  /** Undefined: the policy's first free track of this kind. */
+  track: number | undefined;
   kind: TrackKind;
-  /** MIME type with codecs. */
+  /** MIME type, perhaps with codecs. */
   codec: string;
   /** A path, or `-` for standard input. */
   source: string;
+}
+
+/** A source that was looked into and has its place in the policy. */
+export interface SourceTrack extends NamedSource {
+  track: number;
   format: 'webm' | 'ndjson' | 'other';
 }
 
@@ -55,7 +62,7 @@ export function extensionOf(codec: string): string {
  * FILE, whose name tells: it begins with a kind (`screen-2.webm`) or has the extension of one; or `id:kind:codec=FILE`, as
  * in `7:webcam:video/mp4=cam.mp4`. Throws `usage`.
  */
-export function parseTrack(text: string): Omit<SourceTrack, 'format'> {
+export function parseTrack(text: string): NamedSource {
   const declared = /^(\d{1,5}):([a-z]+):([^=]*(?:="[^"]*")?[^=]*)=(.+)$/.exec(text);
   if (!declared) return trackOfFile(text);
   const [, id = '', kindName = '', codec = '', source = ''] = declared;
@@ -63,8 +70,8 @@ export function parseTrack(text: string): Omit<SourceTrack, 'format'> {
   return { track: Number(id), kind: parseKind(kindName), codec: codec || codecOfFile(source), source };
 }
 
-function trackOfFile(path: string): Omit<SourceTrack, 'format'> {
-  if (path === '-') return { track: MIXED, kind: MIXED, codec: 'video/webm', source: path };
+function trackOfFile(path: string): NamedSource {
+  if (path === '-') return { track: undefined, kind: MIXED, codec: 'video/webm', source: path };
   const name = basename(path).toLowerCase();
   const known = EXTENSIONS[name.slice(name.lastIndexOf('.') + 1)];
   if (!known) {
@@ -74,7 +81,7 @@ function trackOfFile(path: string): Omit<SourceTrack, 'format'> {
     );
   }
   const kind = KIND_BY_NAME.get(/^[a-z]+/.exec(name)?.[0] ?? '') ?? known.kind;
-  return { track: kind, kind, codec: known.codec, source: path };
+  return { track: undefined, kind, codec: known.codec, source: path };
 }
 
 function codecOfFile(path: string): string {
@@ -83,23 +90,33 @@ function codecOfFile(path: string): string {
 
 const PEEK_BYTES = 64 * 1024;
 
-/** Reads the beginning of each file: what it is, and which codecs a player will need. Throws where one cannot be read. */
-export async function inspectTracks(tracks: readonly Omit<SourceTrack, 'format'>[]): Promise<SourceTrack[]> {
-  const ids = new Set<number>();
-  const inspected: SourceTrack[] = [];
-  for (const track of tracks) {
-    if (ids.has(track.track)) {
+/**
+ * Gives each source its track of the policy and reads its beginning: what it is, and which codecs a player will need. Throws
+ * `usage` where the policy has no such track, and what opening a file throws.
+ */
+export async function assignTracks(
+  sources: readonly NamedSource[],
+  policy: Pick<Policy, 'tracks'>,
+): Promise<SourceTrack[]> {
+  if (sources.filter(({ source }) => source === '-').length > 1)
+    throw usageError('standard input can be one track only');
+  const taken = new Set(sources.flatMap(({ track }) => track ?? []));
+  if (taken.size < sources.filter(({ track }) => track !== undefined).length)
+    throw usageError('two tracks have one id');
+  const assigned: SourceTrack[] = [];
+  for (const named of sources) {
+    const track = named.track ?? policy.tracks.find(({ id, kind }) => kind === named.kind && !taken.has(id))?.id;
+    if (track === undefined) {
+      const kinds = policy.tracks.map(({ id, kind }) => `${id} ${TRACK_KINDS[kind]}`).join(', ');
       throw usageError(
-        `two tracks have the id ${track.track}`,
-        `tell them apart: --track 21:webcam:=FILE --track 22:webcam:=FILE`,
+        `${named.source}: the exam records no ${taken.size > 0 ? 'further ' : ''}${TRACK_KINDS[named.kind]}`,
+        `its tracks are ${kinds}; --track id:kind:codec=FILE chooses one`,
       );
     }
-    ids.add(track.track);
-    inspected.push(track.source === '-' ? { ...track, format: formatOf(track.codec) } : await inspectFile(track));
+    taken.add(track);
+    assigned.push(await inspect({ ...named, track }));
   }
-  if (tracks.filter(({ source }) => source === '-').length > 1)
-    throw usageError('standard input can be one track only');
-  return inspected;
+  return assigned;
 }
 
 function formatOf(codec: string): SourceTrack['format'] {
@@ -107,7 +124,8 @@ function formatOf(codec: string): SourceTrack['format'] {
   return codec.startsWith('application/x-ndjson') ? 'ndjson' : 'other';
 }
 
-async function inspectFile(track: Omit<SourceTrack, 'format'>): Promise<SourceTrack> {
+async function inspect(track: NamedSource & { track: number }): Promise<SourceTrack> {
+  if (track.source === '-') return { ...track, format: formatOf(track.codec) };
   if ((await stat(track.source)).isDirectory()) {
     throw new CommandError('storage', 'eisdir', `${track.source}: expected a file, found a folder`);
   }

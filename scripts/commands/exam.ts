@@ -1,0 +1,384 @@
+import { mkdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fromBase64Url } from '../../crypto/format/bytes.ts';
+import {
+  encodeEncryptionKey,
+  encodeIdentity,
+  fingerprint,
+  IDENTITY_SUITE,
+  SUITE_BOX,
+  SUITE_HYBRID,
+} from '../../crypto/format/ids.ts';
+import { TRACK_KINDS } from '../../crypto/format/open.ts';
+import { parsePolicy, type ParsedPolicy, type Policy } from '../../crypto/format/policy.ts';
+import { decodeIdentity } from '../../crypto/format/ids.ts';
+import type { Identity, DecryptionKey } from '../../crypto/seal/identity.ts';
+import {
+  issueTicket,
+  signExam,
+  type ExamPlan,
+  type ExamRecipient,
+  type RecipientRole,
+  type TrackKindName,
+} from '../../src/client/exam.ts';
+import { formatExamLink } from '../../src/client/link.ts';
+import { fetchPinnedPolicy } from '../../src/client/pinning.ts';
+import { parseKind } from '../recording/tracks.ts';
+import {
+  command,
+  commandGroup,
+  KEY_FLAGS,
+  parseCount,
+  parseTime,
+  parseWords,
+  required,
+  SERVER_FLAGS,
+  usageError,
+} from '../shell/arguments.ts';
+import { EXIT } from '../shell/exits.ts';
+import { formatTable, formatTime } from '../shell/figures.ts';
+import { openKey, readPublicLines, type PublicKeyLine } from '../shell/keys.ts';
+import { writePrivateFile } from '../shell/secrets.ts';
+import { connect, readExamLink } from '../shell/server.ts';
+
+const DAY_MS = 86_400_000;
+const ROLE_NAMES = { 1: 'instructor', 2: 'administrator', 3: 'recovery' } as const;
+
+const RECIPIENT_FLAGS = {
+  recipient: { type: 'string', multiple: true },
+  administrator: { type: 'string', multiple: true },
+  recovery: { type: 'string', multiple: true },
+  label: { type: 'string' },
+} as const;
+
+const USAGE_CREATE = `zeroreel exam create --key FILE --title TEXT [--recipient PUB]... [options]
+
+Makes an exam: a policy that says who may read, signed with your key, published on the server. You are a reader yourself. Prints the
+exam's link, which pins you as its owner: recorders and readers accept no policy that you did not sign.
+
+  --recipient      an instructor: FILE.pub, or the public line itself; may be given several times
+  --administrator  an LMS administrator, --recovery a key for emergencies: likewise
+  --label          how your own name stands in the policy (default: from FILE.pub)
+  --track          kind of track to record, in this order (default: webcam, screen, events); kind? marks an optional one
+  --from, --until  when recordings may be opened, e.g. 2026-11-23T09:00Z (default: now, for 30 days)
+  --days           until a recording is destroyed: 1 to 30 (default 30); --practice destroys after 24 hours
+  --min-suite      1 allows readers with X25519 keys (default 2)
+  --admission      ticket (default): who holds a seat's link; link: who holds the exam's link
+  --rule           capture rule for recorders, e.g. chunk_seconds=5
+  --notice         file with what students read before recording (default: a text that says what, who and how long)
+  --contact        whom students ask
+
+  $ zeroreel exam create --key okafor.key --title 'Physics 101, final' --recipient lindqvist.pub > physics.link
+  owner 9QZX-40WM-7B1R-XF5T-E3KD-0M2P-HV6A-CN8G, 2 readers, published as seq 0`;
+
+const create = command(USAGE_CREATE, async (words, shell) => {
+  const { values } = parseWords(
+    words,
+    {
+      ...SERVER_FLAGS,
+      ...KEY_FLAGS,
+      ...RECIPIENT_FLAGS,
+      title: { type: 'string' },
+      track: { type: 'string', multiple: true, default: ['webcam', 'screen', 'events'] },
+      from: { type: 'string' },
+      until: { type: 'string' },
+      days: { type: 'string', default: '30' },
+      practice: { type: 'boolean', default: false },
+      'min-suite': { type: 'string', default: '2' },
+      admission: { type: 'string', default: 'ticket' },
+      rule: { type: 'string', multiple: true, default: [] },
+      notice: { type: 'string' },
+      contact: { type: 'string' },
+      json: { type: 'boolean', default: false },
+    },
+    { from: 0, to: 0, names: '' },
+  );
+  const title = required(values.title, 'title');
+  const others = await readRecipients(values);
+  const tracks = values.track.map(parseTrackRule);
+  const capture = Object.fromEntries(values.rule.map(parseRule));
+  const notBeforeMs = values.from === undefined ? undefined : parseTime(values.from, '--from');
+  const untilMs = values.until === undefined ? undefined : parseTime(values.until, '--until');
+  const retentionDays = parseCount(values.days, '--days', { from: 1, to: 30 });
+  const minSuite = values['min-suite'] === '2' ? SUITE_HYBRID : values['min-suite'] === '1' ? SUITE_BOX : undefined;
+  if (minSuite === undefined)
+    throw usageError(`--min-suite: expected 1 or 2, found ${JSON.stringify(values['min-suite'])}`);
+  const { admission } = values;
+  if (admission !== 'ticket' && admission !== 'link') {
+    throw usageError(`--admission: expected ticket or link, found ${JSON.stringify(admission)}`);
+  }
+  const notice = values.notice === undefined ? undefined : await readFile(values.notice, 'utf8');
+  const owner = await openKey(shell, values);
+  const recipients = [await ownRecipient(owner, values), ...others];
+  requireSuites(recipients, minSuite);
+
+  const api = await connect(shell, values);
+  const { log, now_ms: now } = await api.service();
+  const signed = await signExam(
+    {
+      title,
+      recipients,
+      tracks,
+      log,
+      retentionDays,
+      minSuite,
+      admission,
+      capture,
+      practice: values.practice,
+      notBeforeMs: notBeforeMs ?? now,
+      notAfterMs: untilMs ?? (notBeforeMs ?? now) + 30 * DAY_MS,
+      ...(notice !== undefined && { notice }),
+      ...(values.contact !== undefined && { contact: values.contact }),
+    },
+    owner.identity.signer,
+  );
+  const published = await api.publishPolicy(signed.bytes);
+  const link = formatExamLink({ url: api.url, ...signed.pins });
+  if (values.json) shell.printJson({ link, ...published });
+  else shell.print(link);
+  const name = await fingerprint(IDENTITY_SUITE, owner.identity.publicKey);
+  shell.say(`owner ${name}, ${recipients.length} readers, published as seq ${published.seq}`);
+  return EXIT.well;
+});
+
+const USAGE_UPDATE = `zeroreel exam update --key FILE --exam LINK --recipient PUB...
+
+Publishes the exam's next policy, with more readers: recordings that open from now on are sealed to them too, and \`zeroreel grant\` may
+give them older ones. Nobody can be taken out of what was recorded. Prints the link that pins the new policy; older links stay valid.
+
+  $ zeroreel exam update --key okafor.key --exam physics.link --recipient tran.pub > physics-2.link
+  3 readers, published as seq 1`;
+
+const update = command(USAGE_UPDATE, async (words, shell) => {
+  const { values } = parseWords(
+    words,
+    {
+      ...SERVER_FLAGS,
+      ...KEY_FLAGS,
+      ...RECIPIENT_FLAGS,
+      exam: { type: 'string' },
+      json: { type: 'boolean', default: false },
+    },
+    { from: 0, to: 0, names: '' },
+  );
+  const added = await readRecipients(values);
+  if (added.length === 0) throw usageError('expected --recipient, --administrator or --recovery');
+  const link = await readExamLink(shell, values.exam);
+  const api = await connect(shell, values, link);
+  const previous = await fetchPinnedPolicy(api, link, undefined);
+  const recipients = [...previous.policy.recipients.map(toRecipient), ...added];
+  requireSuites(recipients, previous.policy.min_suite);
+  const owner = await openKey(shell, values);
+  const signed = await signExam({ ...planOf(previous), recipients }, owner.identity.signer, previous);
+  const published = await api.publishPolicy(signed.bytes);
+  const newer = formatExamLink({ url: link.url, ...signed.pins });
+  if (values.json) shell.printJson({ link: newer, ...published });
+  else shell.print(newer);
+  shell.say(`${recipients.length} readers, published as seq ${published.seq}`);
+  return EXIT.well;
+});
+
+const USAGE_SHOW = `zeroreel exam show --exam LINK [--json]
+
+Fetches the exam's newest policy, checks it against the owner whom the link pins, and prints it.
+
+  $ zeroreel exam show --exam physics.link
+  Physics 101, final (seq 0, ticket, 30 days)
+  owner       9QZX-40WM-7B1R-XF5T-E3KD-0M2P-HV6A-CN8G
+  instructor  Dr. Okafor, Physics  suite 2  GmB1c0Yt8m5rUuVbN3qWgA`;
+
+const show = command(USAGE_SHOW, async (words, shell) => {
+  const { values } = parseWords(
+    words,
+    { ...SERVER_FLAGS, exam: { type: 'string' }, json: { type: 'boolean', default: false } },
+    { from: 0, to: 0, names: '' },
+  );
+  const link = await readExamLink(shell, values.exam);
+  const { policy } = await fetchPinnedPolicy(await connect(shell, values, link), link, undefined);
+  if (values.json) {
+    shell.printJson(policy);
+    return EXIT.well;
+  }
+  const life = policy.practice ? '24 hours, practice' : `${policy.retention_days} days`;
+  shell.print(`${policy.title} (seq ${policy.seq}, ${policy.admission}, ${life})`);
+  shell.print(`opens ${formatTime(policy.not_before)} to ${formatTime(policy.not_after)}`);
+  shell.print(`owner ${await fingerprint(IDENTITY_SUITE, decodeIdentity(policy.owner))}`);
+  const readers = policy.recipients.map(({ role, label, suite, key_id: id }) => [
+    ROLE_NAMES[role],
+    label,
+    `suite ${suite}`,
+    id,
+  ]);
+  for (const line of formatTable(['reader', 'label', 'suite', 'key id'], readers)) shell.print(line);
+  const tracks = policy.tracks.map(({ id, kind, required: isRequired }) => [
+    id,
+    TRACK_KINDS[kind],
+    isRequired ? 'required' : 'optional',
+  ]);
+  for (const line of formatTable(['track', 'kind', ''], tracks)) shell.print(line);
+  return EXIT.well;
+});
+
+const USAGE_LIST = `zeroreel exam list [--json]
+
+  $ zeroreel exam list
+  exam                    seq  title
+  0aH3pSxJQ2m8Yk5vZt1uBg    0  Physics 101, final`;
+
+const list = command(USAGE_LIST, async (words, shell) => {
+  const { values } = parseWords(
+    words,
+    { ...SERVER_FLAGS, json: { type: 'boolean', default: false } },
+    { from: 0, to: 0, names: '' },
+  );
+  const api = await connect(shell, values);
+  const rows: (string | number)[][] = [];
+  let cursor: string | undefined;
+  do {
+    const page = await api.exams(cursor);
+    for (const { exam_id: id, seq, policy } of page.exams) {
+      const { policy: parsed } = await parsePolicy(fromBase64Url(policy), { examId: id });
+      if (values.json) shell.printJson({ exam_id: id, seq, title: parsed.title, owner: parsed.owner });
+      else rows.push([id, seq, parsed.title]);
+    }
+    cursor = page.cursor;
+  } while (cursor !== undefined);
+  if (!values.json) for (const line of formatTable(['exam', 'seq', 'title'], rows)) shell.print(line);
+  return EXIT.well;
+});
+
+const USAGE_TICKETS = `zeroreel exam tickets --key FILE --exam LINK [--out DIR] [--until TIME] [--first N] N
+
+Makes N seat tickets, signed with your key, and prints one line per seat: the seat's number and its link. A link lets one student
+record and opens nothing: hand out each to one student. With --out, each goes to a file of its own, DIR/0001.link. Needs no server.
+
+  $ zeroreel exam tickets --key okafor.key --exam physics.link --out seats 120
+  wrote 120 tickets to seats, 0001 to 0120, valid until 2026-12-23 09:00 UTC`;
+
+const MOST_TICKETS = 100_000;
+
+const tickets = command(USAGE_TICKETS, async (words, shell) => {
+  const { values, positionals } = parseWords(
+    words,
+    {
+      ...KEY_FLAGS,
+      exam: { type: 'string' },
+      out: { type: 'string' },
+      until: { type: 'string' },
+      first: { type: 'string', default: '1' },
+      force: { type: 'boolean', default: false },
+    },
+    { from: 1, to: 1, names: 'the number of tickets' },
+  );
+  const count = parseCount(positionals[0]!, 'N', { from: 1, to: MOST_TICKETS });
+  const first = parseCount(values.first, '--first', { from: 1, to: 999_999_999 - count });
+  const expiresMs = values.until === undefined ? Date.now() + 30 * DAY_MS : parseTime(values.until, '--until');
+  const link = await readExamLink(shell, values.exam);
+  const { identity } = await openKey(shell, values);
+  if (values.out !== undefined) await mkdir(values.out, { recursive: true, mode: 0o700 });
+  const width = Math.max(4, String(first + count - 1).length);
+  for (let number = first; number < first + count; number++) {
+    const seat = String(number).padStart(width, '0');
+    const ticket = await issueTicket({ examId: link.examId, seat, expiresMs }, identity.signer);
+    const text = formatExamLink({ ...link, ticket });
+    if (values.out === undefined) shell.print(`${seat}\t${text}`);
+    else await writePrivateFile(join(values.out, `${seat}.link`), `${text}\n`, values.force);
+  }
+  if (values.out !== undefined) {
+    const last = String(first + count - 1).padStart(width, '0');
+    shell.say(
+      `wrote ${count} tickets to ${values.out}, ${String(first).padStart(width, '0')} to ${last}, valid until ${formatTime(expiresMs)}`,
+    );
+  }
+  return EXIT.well;
+});
+
+async function ownRecipient(
+  { identity, decryptionKey }: { identity: Identity; decryptionKey: DecryptionKey },
+  flags: { key?: string | undefined; label?: string | undefined },
+): Promise<ExamRecipient> {
+  const beside =
+    flags.label === undefined && flags.key !== undefined
+      ? await readPublicLines(`${flags.key}.pub`).catch(() => [])
+      : [];
+  const { suite, publicKey } = decryptionKey;
+  return toExamRecipient('instructor', {
+    identity: identity.publicKey,
+    suite,
+    publicKey,
+    label: flags.label ?? beside[0]?.label ?? '',
+  });
+}
+
+async function readRecipients(flags: Partial<Record<RecipientRole | 'recipient', string[]>>): Promise<ExamRecipient[]> {
+  const recipients: ExamRecipient[] = [];
+  for (const [role, given] of [
+    ['instructor', flags.recipient ?? []],
+    ['administrator', flags.administrator ?? []],
+    ['recovery', flags.recovery ?? []],
+  ] as const) {
+    for (const textOrPath of given) {
+      for (const line of await readPublicLines(textOrPath)) recipients.push(toExamRecipient(role, line));
+    }
+  }
+  return recipients;
+}
+
+function toExamRecipient(role: RecipientRole, { identity, suite, publicKey, label }: PublicKeyLine): ExamRecipient {
+  return { role, key: encodeEncryptionKey(suite, publicKey), identity: encodeIdentity(identity), label: label || role };
+}
+
+function toRecipient({ role, pk, identity, label }: Policy['recipients'][number]): ExamRecipient {
+  return { role: ROLE_NAMES[role], key: pk, identity, label };
+}
+
+function requireSuites(recipients: readonly ExamRecipient[], minSuite: number): void {
+  if (minSuite > SUITE_BOX && recipients.some(({ key }) => key.startsWith('zrbox1'))) {
+    throw usageError(
+      'a reader has a suite 1 key, and the exam asks for suite 2',
+      '--min-suite 1 allows X25519 alone, for every reader of this exam',
+    );
+  }
+}
+
+function parseTrackRule(text: string): { kind: TrackKindName; required: boolean } {
+  const isOptional = text.endsWith('?');
+  return { kind: TRACK_KINDS[parseKind(isOptional ? text.slice(0, -1) : text)], required: !isOptional };
+}
+
+function parseRule(text: string): [string, number | boolean | string] {
+  const [, name, value] = /^([a-z_]{1,64})=(.+)$/.exec(text) ?? [];
+  if (name === undefined || value === undefined)
+    throw usageError(`--rule: expected name=value, found ${JSON.stringify(text)}`);
+  if (value === 'true' || value === 'false') return [name, value === 'true'];
+  return [name, /^\d+(\.\d+)?$/.test(value) ? Number(value) : value];
+}
+
+/** The plan that the newest policy came from, to be signed again with a change. */
+function planOf({ policy }: ParsedPolicy): Omit<ExamPlan, 'recipients'> {
+  return {
+    title: policy.title,
+    tracks: policy.tracks
+      .filter(({ id }) => id !== 0)
+      .map(({ kind, required: isRequired }) => ({ kind: TRACK_KINDS[kind], required: isRequired })),
+    notBeforeMs: policy.not_before,
+    notAfterMs: policy.not_after,
+    log: policy.log,
+    retentionDays: policy.retention_days,
+    practice: policy.practice,
+    minSuite: policy.min_suite,
+    admission: policy.admission,
+    capture: policy.capture,
+    notice: policy.notice.text,
+    contact: policy.notice.contact,
+  };
+}
+
+export const exam = commandGroup(
+  'exam',
+  `zeroreel exam create | update | show | list | tickets
+
+  $ zeroreel exam create --key okafor.key --title 'Physics 101, final' > physics.link
+  $ zeroreel exam tickets --key okafor.key --exam physics.link --out seats 120`,
+  { create, update, show, list, tickets },
+);
