@@ -59,16 +59,16 @@ export function entryLine(bytes: Uint8Array): Bytes {
 /** The entries in `entries.jsonl`, as it is read in pieces of any size. Throws `log` on an endless line or a cut last one. */
 export async function* readEntryLines(
   pieces: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
-): AsyncGenerator<Uint8Array, void, undefined> {
+): AsyncGenerator<Bytes, void, undefined> {
   let rest: Uint8Array = new Uint8Array(0);
   for await (const piece of pieces) {
     let buffer: Uint8Array = rest.length > 0 ? concat(rest, piece) : piece;
     for (let end = buffer.indexOf(0x0a); end >= 0; end = buffer.indexOf(0x0a)) {
-      yield buffer.subarray(0, end);
+      yield new Uint8Array(buffer.subarray(0, end)); // a stream may use its buffer again
       buffer = buffer.subarray(end + 1);
     }
     if (buffer.length > MAX_ENTRY_BYTES) throw new ProtocolError('log', 'expected lines of at most 65535 bytes');
-    rest = new Uint8Array(buffer); // a stream may use its buffer again
+    rest = new Uint8Array(buffer);
   }
   if (rest.length > 0) throw new ProtocolError('log', 'expected a newline at the end of the entries');
 }

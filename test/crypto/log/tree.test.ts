@@ -46,6 +46,9 @@ function check(vector: ProofVector): void {
   }
 }
 
+if (!existsSync(publicVectors) && process.env['ZEROREEL_REQUIRE_ALL'] === '1') {
+  throw new Error(`expected ${publicVectors}: ZEROREEL_REQUIRE_ALL is set`);
+}
 if (!existsSync(publicVectors)) {
   process.stderr.write(`SKIPPED: ${publicVectors} is absent, so the public RFC 6962 proofs were not run\n`);
 }

@@ -20,6 +20,9 @@ const GOPATH = process.env['ZEROREEL_GOPATH'] ?? '/usr/share/gocode';
 const hasGo =
   spawnSync('go', ['version']).status === 0 && existsSync(join(GOPATH, 'src/golang.org/x/mod/sumdb/tlog/tlog.go'));
 
+if (!hasGo && process.env['ZEROREEL_REQUIRE_ALL'] === '1') {
+  throw new Error('expected Go and golang.org/x/mod: ZEROREEL_REQUIRE_ALL is set');
+}
 if (!hasGo) {
   process.stderr.write(
     'SKIPPED: Go or golang.org/x/mod is absent (golang-go and golang-golang-x-mod-dev), so sumdb/note and sumdb/tlog were not asked\n',
