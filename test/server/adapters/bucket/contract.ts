@@ -136,7 +136,9 @@ export function describeBucketContract({ name, start, excused = {}, skipped }: C
           const { url, headers } = signedPut('put/cut', body);
           const cut = new AbortController();
           const stream = new ReadableStream({
-            start: (controller) => controller.enqueue(body.subarray(0, 30_000)),
+            start: (controller) => {
+              controller.enqueue(body.subarray(0, 30_000));
+            },
             pull: () => {
               cut.abort();
             },
