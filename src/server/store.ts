@@ -268,6 +268,11 @@ export interface Store {
   // ---- the retention log -----------------------------------------------------------------------------------------------
   /** Entries that accompany no row: runs, heartbeats, anomalies, attestations. Answers the index of the first. */
   append(entries: readonly LogEntry[]): Promise<number>;
+  /**
+   * Appends entries that `entriesOf(subject)` will find, whatever ids they name: a recording's id, or '' for the bucket as
+   * a whole. Holds while `subject` has exactly `known` entries: so of two runs that saw the same, one writes.
+   */
+  appendAbout(subject: string, known: number, entries: readonly LogEntry[]): Promise<boolean>;
   logSize(): Promise<number>;
   entries(from: number, limit: number): Promise<IndexedEntry[]>;
   entriesOf(recordingId: string): Promise<IndexedEntry[]>;
@@ -287,7 +292,10 @@ export interface Store {
   tokenByHash(tokenHash: string): Promise<TokenRow | undefined>;
   tokens(): Promise<TokenRow[]>;
   revokeToken(prefix: string, now: number): Promise<boolean>;
-  /** True when `holder` has the lease until `untilMs`: it was free, expired at `now`, or already its own. */
+  /**
+   * True when `holder` has the lease until `untilMs`: it was free, expired at `now`, already its own, or so long that only a
+   * clock which ran far ahead can have given it. Such a lease must not keep the purge from working once the clock is right.
+   */
   lease(name: string, holder: string, now: number, untilMs: number): Promise<boolean>;
   unlease(name: string, holder: string): Promise<void>;
 

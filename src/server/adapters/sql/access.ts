@@ -9,6 +9,9 @@ export type AccessStore = Pick<
   'enrolKey' | 'keys' | 'addToken' | 'tokenByHash' | 'tokens' | 'revokeToken' | 'lease' | 'unlease'
 >;
 
+/** Two clocks within bounds are at most this far apart (10 min either way); a lease that seems longer than that is no lease. */
+const IMPLAUSIBLE_MS = 20 * 60_000;
+
 export function accessStore(driver: SqlDriver, db: Reads): AccessStore {
   const insertToken = insertInto(db, tokens);
   // A null rowid is the next one.
@@ -68,11 +71,12 @@ export function accessStore(driver: SqlDriver, db: Reads): AccessStore {
         statement(
           `INSERT INTO leases (name, holder, until_ms) VALUES (?, ?, ?)
             ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until_ms = excluded.until_ms
-            WHERE leases.until_ms <= ? OR leases.holder = excluded.holder RETURNING name`,
+            WHERE leases.until_ms <= ? OR leases.holder = excluded.holder OR leases.until_ms > ? RETURNING name`,
           name,
           holder,
           untilMs,
           now,
+          untilMs + IMPLAUSIBLE_MS,
         ),
       ]);
       return (done?.[0]?.length ?? 0) > 0;

@@ -175,7 +175,7 @@ export function lifeWrites(driver: SqlDriver, db: Reads): LifeWrites {
       const done = await driver.batch([
         guard(IS_ALIVE, recordingId),
         statement('UPDATE recordings SET releases = releases + 1 WHERE id = ?', recordingId),
-        ...entries.map(appendEntry),
+        ...entries.map((entry) => appendEntry(entry)),
       ]);
       return done !== undefined;
     },

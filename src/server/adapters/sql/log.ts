@@ -8,6 +8,7 @@ import { appendEntry, guard, insertInto, type Reads, statement } from './stateme
 export type LogStore = Pick<
   Store,
   | 'append'
+  | 'appendAbout'
   | 'logSize'
   | 'entries'
   | 'entriesOf'
@@ -63,8 +64,16 @@ export function logStore(driver: SqlDriver, db: Reads): LogStore {
 
   return {
     async append(entries) {
-      const appended = await driver.batch(entries.map(appendEntry));
+      const appended = await driver.batch(entries.map((entry) => appendEntry(entry)));
       return entries.length === 0 ? logSize() : (appended?.[0]?.[0]?.[0] as number);
+    },
+
+    async appendAbout(subject, known, entries) {
+      const done = await driver.batch([
+        guard('(SELECT COUNT(*) FROM log_entries WHERE recording_id = ?) = ?', subject, known),
+        ...entries.map((entry) => appendEntry(entry, subject)),
+      ]);
+      return done !== undefined;
     },
 
     logSize,

@@ -27,13 +27,15 @@ export function guard(condition: string, ...params: readonly SqlValue[]): Statem
   return { sql: `INSERT INTO must SELECT 0 WHERE NOT (${condition})`, params };
 }
 
-/** Appends one entry at the next position and answers that position. Throws `ProtocolError` on an invalid entry. */
-export function appendEntry(entry: LogEntry): Statement {
-  const recordingId = 'recording' in entry ? entry.recording : null;
+/**
+ * Appends one entry at the next position and answers that position; it is indexed under `subject`, by default the recording
+ * that it names. Throws `ProtocolError` on an invalid entry.
+ */
+export function appendEntry(entry: LogEntry, subject = 'recording' in entry ? entry.recording : null): Statement {
   return {
     sql: `INSERT INTO log_entries (position, recording_id, bytes)
       SELECT COALESCE(MAX(position) + 1, 0), ?, ? FROM log_entries RETURNING position`,
-    params: [recordingId, encodeEntry(entry)],
+    params: [subject, encodeEntry(entry)],
   };
 }
 
