@@ -26,20 +26,23 @@ export interface Signer {
  * (design: deletion against copies).
  */
 export interface Vault {
-  /** Durable when it returns. The same share again is a no-op; another share for the same epoch throws. */
+  /** Durable when it returns. The same share again only renews its time; another share for the same epoch throws. */
   put(recordingId: string, epoch: number, share: Bytes, now: number): Promise<void>;
   /** The shares that are there, by epoch; empty where none is. */
   get(recordingId: string): Promise<Map<number, Bytes>>;
   /** When it returns, no share of this recording is in the vault or its journal. Idempotent; answers how many it destroyed. */
   destroy(recordingId: string): Promise<number>;
-  /** Shares written before `before`, in stable order after `cursor`, at most `limit`: what the sweep looks through. */
+  /** Shares last written before `before`, in stable order after `cursor`, at most `limit`: what the sweep looks through. */
   list(
     before: number,
     limit: number,
     cursor?: { recordingId: string; epoch: number },
   ): Promise<{ recordingId: string; epoch: number }[]>;
-  /** Destroys one epoch's share: an orphan, written for an open that was never committed. */
-  destroyEpoch(recordingId: string, epoch: number): Promise<void>;
+  /**
+   * Destroys one epoch's share, an orphan written for an open that was never committed; unless it was written again since
+   * `before`, because then an open that is tried again needs it. Answers whether it did.
+   */
+  destroyEpoch(recordingId: string, epoch: number, before: number): Promise<boolean>;
   /** How long a backup of this vault can exist, in ms: a deletion is final when it has passed. */
   readonly horizonMs: number;
 }

@@ -79,8 +79,14 @@ export function openKvVault(kv: KvBinding, horizonMs: number): Vault {
       return found;
     },
 
-    async destroyEpoch(recordingId, epoch) {
-      await kv.delete(nameOf(recordingId, epoch));
+    async destroyEpoch(recordingId, epoch, before) {
+      const name = nameOf(recordingId, epoch);
+      for await (const { name: found, metadata } of names(name)) {
+        if (found !== name || ((metadata as ShareMetadata | undefined)?.writtenMs ?? Infinity) >= before) continue;
+        await kv.delete(name);
+        return true;
+      }
+      return false;
     },
   };
 }

@@ -54,7 +54,8 @@ export function openSqliteVault({
         ),
         statement(
           `INSERT INTO shares (recording_id, epoch, slot, written_ms)
-            SELECT ?, ?, MIN(slot), ? FROM slots WHERE is_free = 1 ON CONFLICT (recording_id, epoch) DO NOTHING`,
+            SELECT ?, ?, MIN(slot), ? FROM slots WHERE is_free = 1
+            ON CONFLICT (recording_id, epoch) DO UPDATE SET written_ms = MAX(written_ms, excluded.written_ms)`,
           recordingId,
           epoch,
           now,
@@ -90,9 +91,8 @@ export function openSqliteVault({
       return rows.map(([recordingId, epoch]) => ({ recordingId: recordingId as string, epoch: epoch as number }));
     },
 
-    async destroyEpoch(recordingId, epoch) {
-      await destroyWhere('recording_id = ? AND epoch = ?', recordingId, epoch);
-    },
+    destroyEpoch: async (recordingId, epoch, before) =>
+      (await destroyWhere('recording_id = ? AND epoch = ? AND written_ms < ?', recordingId, epoch, before)) > 0,
 
     close: () => file.close(),
   };

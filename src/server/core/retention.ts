@@ -23,8 +23,11 @@ export const RESUME_WINDOW_MS = DAY_MS;
 /** The longest that one attempt may take. */
 const LONGEST_SESSION_MS = DAY_MS;
 
+/** How long after its last URL's death a deleted recording is looked at in every run. */
+const WATCH_MS = HOUR_MS;
+
 /** Between the first look that finds a deleted recording's prefix empty and the one that verifies it. */
-export const VERIFY_AFTER_MS = MINUTE_MS;
+const VERIFY_AFTER_MS = MINUTE_MS;
 
 export interface Retention {
   openedMs: number;
@@ -44,7 +47,24 @@ export function retentionOf(
   return { openedMs: now, deleteByMs, uploadsUntilMs: Math.min(sessionEndsMs + RESUME_WINDOW_MS, lastMomentMs) };
 }
 
-/** The newest expiry that a URL may have had for its uploads to be surely over at `now`. */
-export function urlsDeadBefore(now: number): number {
-  return now - CLOCK_SKEW_MS - LONGEST_UPLOAD_MS;
+/** What a tombstone remembers of a recording's uploads. */
+export interface Tombstone {
+  /** Expiry of the newest upload URL; 0 where none was signed. */
+  lastUrlMs: number;
+  /** When a listing was empty for the first time. */
+  deletedMs: number | null;
+}
+
+/** Whether an empty listing at `now` is the last word: no upload that ever began can still be under way. */
+export function mayBeVerified({ lastUrlMs, deletedMs }: Tombstone, now: number): boolean {
+  const areUploadsOver = lastUrlMs < now - CLOCK_SKEW_MS - LONGEST_UPLOAD_MS;
+  return areUploadsOver && deletedMs !== null && deletedMs < now - VERIFY_AFTER_MS;
+}
+
+/**
+ * Whether an object may well come back now: a URL is alive, or its slower uploads are ending. Later ones, up to
+ * `LONGEST_UPLOAD_MS`, are rare; they open for nobody, and the last look finds them.
+ */
+export function mayReturnSoon({ lastUrlMs }: Tombstone, now: number): boolean {
+  return lastUrlMs > now - CLOCK_SKEW_MS - WATCH_MS;
 }

@@ -1,8 +1,11 @@
-/** One holder at a time, on however many servers. A lease that is not renewed ends by itself, so a crash blocks nobody for long. */
+/** One holder at a time for each job, across servers. A lease that is not renewed ends by itself, so a crash blocks nobody for long. */
 import { newId } from '../../../crypto/format/ids.ts';
 import type { Ports } from '../ports.ts';
 
 const LEASE_MS = 10 * 60_000;
+
+/** Renewed at the earliest after this long, so that whoever works may ask for it at every step. */
+const RENEW_AFTER_MS = 60_000;
 
 export class LeaseLostError extends Error {}
 
@@ -16,13 +19,16 @@ export async function withLease(
   work: (renew: () => Promise<void>) => Promise<void>,
 ): Promise<boolean> {
   const holder = newId();
+  let takenMs = 0;
   const take = async () => {
-    const now = clock.now();
-    return store.lease(name, holder, now, now + LEASE_MS);
+    takenMs = clock.now();
+    return store.lease(name, holder, takenMs, takenMs + LEASE_MS);
   };
   if (!(await take())) return false;
   try {
     await work(async () => {
+      // A clock that stepped back counts as time that passed.
+      if (Math.abs(clock.now() - takenMs) < RENEW_AFTER_MS) return;
       if (!(await take())) throw new LeaseLostError(`the lease ${name} was lost`);
     });
   } finally {

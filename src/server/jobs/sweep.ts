@@ -2,7 +2,7 @@
 import type { Ports } from '../ports.ts';
 import { withLease } from './lease.ts';
 
-/** An open is committed or dead long before its share is this old. */
+/** An open is committed or dead long before its share is this old; one that is tried again renews it. */
 const ORPHAN_AFTER_MS = 60 * 60_000;
 const PAGE = 500;
 
@@ -13,16 +13,16 @@ export async function sweep(ports: Ports): Promise<number> {
   await withLease(ports, 'sweep', async (renew) => {
     let cursor: { recordingId: string; epoch: number } | undefined;
     for (;;) {
-      const shares = await vault.list(clock.now() - ORPHAN_AFTER_MS, PAGE, cursor);
+      const before = clock.now() - ORPHAN_AFTER_MS;
+      const shares = await vault.list(before, PAGE, cursor);
       if (shares.length === 0) return;
       const owned = new Set((await store.existingEpochs(shares)).map(nameOf));
       for (const share of shares) {
         if (owned.has(nameOf(share))) continue;
-        await vault.destroyEpoch(share.recordingId, share.epoch);
-        destroyed++;
+        await renew();
+        if (await vault.destroyEpoch(share.recordingId, share.epoch, before)) destroyed++;
       }
       cursor = shares.at(-1);
-      await renew();
     }
   });
   return destroyed;
