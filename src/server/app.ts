@@ -10,10 +10,14 @@ import { type ErrorCode, problemOf, ServerError } from './errors.ts';
 import { examRoutes } from './http/exams.ts';
 import { logRoutes, proofRoutes } from './http/log.ts';
 import { recordingRoutes } from './http/recordings.ts';
+import { reviewRoutes } from './http/review.ts';
 import { staffRoutes } from './http/staff.ts';
 import { BucketError, type Ports } from './ports.ts';
 import { vkeyOf } from './signing.ts';
 import { StoreError } from './store.ts';
+
+/** Every method that some route has. */
+const METHODS = ['GET', 'POST', 'DELETE'] as const;
 
 export interface AppOptions {
   /** Told of every failure that is not the client's. */
@@ -26,6 +30,7 @@ export function createApp(ports: Ports, { report = () => undefined }: AppOptions
 
   app.route('/v1', examRoutes(ports));
   app.route('/v1', recordingRoutes(ports));
+  app.route('/v1', reviewRoutes(ports));
   app.route('/v1', staffRoutes(ports));
   app.route('/v1', proofRoutes(ports));
   app.route('/log', logRoutes(ports));
@@ -50,7 +55,14 @@ export function createApp(ports: Ports, { report = () => undefined }: AppOptions
     );
   });
 
-  app.notFound(() => respond(new ServerError('not-found', 'there is no such route')));
+  app.notFound((c) => {
+    const allowed = METHODS.filter((method) => app.router.match(method, c.req.path)[0].length > 0);
+    if (allowed.length === 0) return respond(new ServerError('not-found', 'there is no such route'));
+    const error = new ServerError('method-unknown', `expected ${allowed.join(' or ')}`);
+    // RFC 9110 section 15.5.6: a 405 says what would be allowed; HEAD is answered wherever GET is.
+    const allow = [...allowed, ...(allowed.includes('GET') ? ['HEAD'] : [])].join(', ');
+    return respond(error, { allow });
+  });
 
   app.onError((thrown) => {
     const error = serverErrorOf(thrown, report);
@@ -60,8 +72,12 @@ export function createApp(ports: Ports, { report = () => undefined }: AppOptions
   return app;
 }
 
-function respond(error: ServerError): Response {
-  const headers: Record<string, string> = { 'content-type': 'application/problem+json', 'cache-control': 'no-store' };
+function respond(error: ServerError, more: Record<string, string> = {}): Response {
+  const headers: Record<string, string> = {
+    'content-type': 'application/problem+json',
+    'cache-control': 'no-store',
+    ...more,
+  };
   if (error.status === 503) headers['retry-after'] = '1';
   return new Response(JSON.stringify(problemOf(error)), { status: error.status, headers });
 }

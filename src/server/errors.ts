@@ -9,6 +9,7 @@ const STATUS = {
   unauthenticated: 401,
   forbidden: 403,
   'not-found': 404,
+  'method-unknown': 405,
   /** A signed record that does not parse or verify; the member `reason` has the protocol's own class. */
   'record-refused': 422,
   // exams and policies

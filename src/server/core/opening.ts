@@ -90,7 +90,7 @@ export async function verifyOpening(
   };
 }
 
-/** Tracks are those of the policy, by id and kind; a required one may only be missing where the ticket's accommodations say so. */
+/** Tracks are those of the policy, by id and kind. Whether a required one may be missing, as by accommodation, is for people to judge. */
 function checkTracks(record: OpenRecord, policy: Policy): void {
   for (const { track, kind } of record.tracks) {
     if (!policy.tracks.some((allowed) => allowed.id === track && allowed.kind === kind)) {
@@ -148,7 +148,7 @@ async function admit(record: OpenRecord, policy: Policy, now: number): Promise<s
 /** Epoch 0: a recording comes into being, and with it the obligation to destroy it. */
 export function openRecording(opening: Opening, now: number) {
   const { record, policy } = opening;
-  if (now < policy.not_before || now > policy.not_after) {
+  if (now < policy.not_before || now >= policy.not_after) {
     throw new ServerError('exam-closed', now < policy.not_before ? 'the exam has not begun' : 'the exam is over', {
       extra: { not_before_ms: policy.not_before, not_after_ms: policy.not_after },
     });

@@ -11,7 +11,7 @@ export type ChunkRequest = z.infer<typeof uploadsRequest>['chunks'][number];
 
 /** Throws unless an upload signed at `now` is dead before the recording's uploads end. */
 export function requireUploading(recording: RecordingRow, now: number): void {
-  requireExisting(recording);
+  requireExisting(recording, now);
   if (recording.state !== 'open') throw new ServerError('recording-ended', `the recording is ${recording.state}`);
   if (now + URL_LIFE_SECONDS * 1000 > recording.uploadsUntilMs) {
     throw new ServerError('uploads-over', 'the time for uploads to this recording is over', {
@@ -20,9 +20,10 @@ export function requireUploading(recording: RecordingRow, now: number): void {
   }
 }
 
-/** Throws once a deletion was begun: from there nothing is signed and nothing released. */
-export function requireExisting(recording: RecordingRow): void {
-  if (recording.state === 'purging' || recording.state === 'deleted' || recording.state === 'verified') {
+/** Throws once a deletion was begun, or is due: from there nothing is signed and nothing released, however late the purge comes. */
+export function requireExisting(recording: RecordingRow, now: number): void {
+  const isDying = recording.state === 'purging' || recording.state === 'deleted' || recording.state === 'verified';
+  if (isDying || now >= recording.deleteByMs) {
     throw new ServerError('recording-deleted', 'the recording was deleted', {
       extra: { delete_by_ms: recording.deleteByMs, deleted_ms: recording.deletedMs },
     });
@@ -63,7 +64,7 @@ export function requireSameContent(wanted: readonly ChunkRequest[], pending: rea
   const remembered = new Map(pending.map((row) => [`${row.track}/${row.seq}`, row]));
   for (const chunk of wanted) {
     const row = remembered.get(`${chunk.track}/${chunk.seq}`);
-    if (row?.bytes !== chunk.bytes || row.sha256 !== chunk.sha256) {
+    if (row && (row.bytes !== chunk.bytes || row.sha256 !== chunk.sha256)) {
       throw new ServerError(
         'chunk-conflict',
         `chunk ${chunk.track}/${chunk.seq} was asked for with other content before`,

@@ -9,7 +9,7 @@ import { ServerError } from '../errors.ts';
 import type { Ports } from '../ports.ts';
 import type { PolicyRow } from '../store.ts';
 import { vkeyOf } from '../signing.ts';
-import { idParameter, limitParameter, parse, readJson, requireStaff } from './request.ts';
+import { idParameter, pageParameters, parse, readJson, requireStaff } from './request.ts';
 
 export function examRoutes(ports: Ports): Hono {
   const { store, clock, signer } = ports;
@@ -73,8 +73,8 @@ export function examRoutes(ports: Ports): Hono {
 
   routes.get('/exams', async (c) => {
     await requireStaff(c, ports, 'instructor', 'compliance');
-    const limit = limitParameter(c, 100, 1000);
-    const rows = await store.exams(limit, c.req.query('cursor'));
+    const { limit, cursor } = pageParameters(c);
+    const rows = await store.exams(limit, cursor);
     const answer: z.infer<typeof api.examsResponse> = {
       exams: rows.map(policyAnswer),
       ...(rows.length === limit && { cursor: rows.at(-1)!.examId }),

@@ -11,7 +11,7 @@ import { publishedHashes } from '../jobs/publish.ts';
 import type { Ports } from '../ports.ts';
 import { vkeyOf } from '../signing.ts';
 import type { CheckpointRow } from '../store.ts';
-import { idParameter } from './request.ts';
+import { idParameter, numberParameter } from './request.ts';
 
 /** What a full tile holds never changes; a partial one at its own path neither. */
 const FOREVER = 'public, max-age=31536000, immutable';
@@ -30,8 +30,8 @@ export function logRoutes({ store, signer }: Ports): Hono {
 
   /** The checkpoint that was published with this size: what an auditor compares with the ones kept. */
   routes.get('/checkpoints/:size', async (c) => {
-    const size = Number(c.req.param('size'));
-    const row = Number.isSafeInteger(size) ? await store.checkpointAt(size) : undefined;
+    const size = numberParameter(c, 'size');
+    const row = await store.checkpointAt(size);
     if (row?.size !== size) throw new ServerError('not-found', 'no checkpoint was published with this size');
     return c.text(row.note);
   });
@@ -65,9 +65,9 @@ export function proofRoutes({ store, signer }: Ports): Hono {
   const routes = new Hono();
 
   routes.get('/log/proofs/:index', async (c) => {
-    const index = Number(c.req.param('index'));
+    const index = numberParameter(c, 'index');
     const newest = await store.newestCheckpoint();
-    const proof = Number.isSafeInteger(index) && index >= 0 && newest ? await prove(index, newest) : null;
+    const proof = newest ? await prove(index, newest) : null;
     if (proof === null) throw notPublished();
     return c.text(proof);
   });

@@ -11,6 +11,15 @@ import type { Role, TokenRow } from '../store.ts';
 /** The largest legitimate body is an OPEN with 64 wraps of 1,232 bytes, or a policy of 256 KiB; both in base64. */
 export const MAX_BODY_BYTES = 512 * 1024;
 
+const DEFAULT_PAGE = 100;
+const LARGEST_PAGE = 1000;
+
+/** For answers with keys, tokens or presigned URLs: no cache on the way or in the browser keeps them. */
+export const SECRET = { 'cache-control': 'no-store' } as const;
+
+/** Longest detail that repeats something of the request, such as the name of an unknown member. */
+const LONGEST_ECHO = 200;
+
 /** Reads at most `MAX_BODY_BYTES`, whatever the request's headers claim. Hono's own body limit costs three quarters of the speed. */
 async function readBody(request: Request): Promise<string> {
   const tooLarge = () => new ServerError('too-large', `expected a body of at most ${MAX_BODY_BYTES} bytes`);
@@ -29,7 +38,7 @@ async function readBody(request: Request): Promise<string> {
 
 /** The body as `schema` wants it; `malformed` names the first member that is wrong, never its value. */
 export async function readJson<Schema extends z.ZodType>(c: Context, schema: Schema): Promise<z.infer<Schema>> {
-  if (!/^application\/json\b/i.test(c.req.header('content-type') ?? '')) {
+  if (!/^application\/json\s*(?:;|$)/i.test(c.req.header('content-type') ?? '')) {
     throw new ServerError('not-json', 'expected content-type: application/json');
   }
   let value: unknown;
@@ -47,10 +56,8 @@ export function parse<Schema extends z.ZodType>(schema: Schema, value: unknown):
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
   const path = issue?.path.join('.') ?? '';
-  throw new ServerError(
-    'malformed',
-    `${path === '' ? 'the request' : path}: ${issue?.message.toLowerCase() ?? 'invalid'}`,
-  );
+  const message = issue ? issue.message.charAt(0).toLowerCase() + issue.message.slice(1) : 'invalid';
+  throw new ServerError('malformed', `${path === '' ? 'the request' : path}: ${message}`.slice(0, LONGEST_ECHO));
 }
 
 /** A path parameter that is an id; anything else cannot exist. */
@@ -60,15 +67,30 @@ export function idParameter(c: Context, name: string): string {
   return value;
 }
 
-/** A query parameter that counts, within bounds. */
-export function limitParameter(c: Context, fallback: number, maximum: number): number {
-  const text = c.req.query('limit');
-  if (text === undefined) return fallback;
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < 1 || value > maximum) {
-    throw new ServerError('malformed', `limit: expected a whole number from 1 to ${maximum}`);
-  }
+const WHOLE_NUMBER = /^(?:0|[1-9]\d{0,14})$/;
+
+/** The one decimal text of a whole number; undefined for every other text, so that no two paths mean one thing. */
+export function wholeNumber(text: string | undefined): number | undefined {
+  return text !== undefined && WHOLE_NUMBER.test(text) ? Number(text) : undefined;
+}
+
+/** A path parameter that counts; anything else cannot exist. */
+export function numberParameter(c: Context, name: string): number {
+  const value = wholeNumber(c.req.param(name));
+  if (value === undefined) throw new ServerError('not-found', 'expected a whole number in the path');
   return value;
+}
+
+/** `?limit=` and `?cursor=`: how many rows, after which id. */
+export function pageParameters(c: Context): { limit: number; cursor?: string } {
+  const { limit: limitText, cursor } = c.req.query();
+  const limit = limitText === undefined ? DEFAULT_PAGE : wholeNumber(limitText);
+  if (limit === undefined || limit < 1 || limit > LARGEST_PAGE) {
+    throw new ServerError('malformed', `limit: expected a whole number from 1 to ${LARGEST_PAGE}`);
+  }
+  if (cursor === undefined) return { limit };
+  if (!idSchema.safeParse(cursor).success) throw new ServerError('malformed', 'cursor: expected one from an answer');
+  return { limit, cursor };
 }
 
 /** SHA-256 of the bearer token: all that the server ever compares or stores. */

@@ -10,19 +10,31 @@ import { ServerError } from '../errors.ts';
 import type { Ports, Store } from '../ports.ts';
 import { purge } from '../jobs/purge.ts';
 import type { Role } from '../store.ts';
-import { parse, readJson, requireStaff } from './request.ts';
+import { parse, readJson, requireStaff, SECRET } from './request.ts';
 
 const DAY_MS = 86_400_000;
 /** Enough to tell tokens apart, too little to guess one. */
 const PREFIX_LENGTH = 12;
 
-/** Makes a token and stores its hash; the token itself exists in the answer only. */
-export async function mintToken(store: Store, role: Role, label: string, now: number, days: number) {
-  const token = `zr${role[0]}_${toBase64Url(crypto.getRandomValues(new Uint8Array(32)))}`;
+/** A token that nobody knows yet: 32 random bytes behind a prefix that secret scanners can look for. */
+export function newToken(role: Role): string {
+  return `zr${role[0]}_${toBase64Url(crypto.getRandomValues(new Uint8Array(32)))}`;
+}
+
+/** Lets a token in: its hash is stored, the token itself is not. One that is there already stays as it is. */
+export async function keepToken(
+  store: Store,
+  token: string,
+  { role, label, days }: z.infer<typeof api.tokenRequest>,
+  now: number,
+): Promise<z.infer<typeof api.tokenResponse>> {
   const tokenHash = toBase64Url(await sha256(utf8(token)));
   const prefix = token.slice(0, PREFIX_LENGTH);
   const expiresMs = now + days * DAY_MS;
-  await store.addToken({ tokenHash, prefix, role, label, createdMs: now, expiresMs, revokedMs: null });
+  const row = { tokenHash, prefix, role, label, createdMs: now, expiresMs, revokedMs: null };
+  await store.addToken(row).catch(async (error: unknown) => {
+    if (!(await store.tokenByHash(tokenHash))) throw error;
+  });
   return { token, prefix, role, expires_ms: expiresMs };
 }
 
@@ -32,8 +44,9 @@ export function staffRoutes(ports: Ports): Hono {
 
   routes.post('/tokens', async (c) => {
     await requireStaff(c, ports);
-    const { role, label, days } = await readJson(c, api.tokenRequest);
-    return c.json(await mintToken(store, role, label, clock.now(), days), 201);
+    const request = await readJson(c, api.tokenRequest);
+    const answer = await keepToken(store, newToken(request.role), request, clock.now());
+    return c.json(answer, 201, SECRET);
   });
 
   routes.get('/tokens', async (c) => {

@@ -1,0 +1,243 @@
+/**
+ * Review: who may read a recording. Staff see that it exists; whoever holds an enrolled key is given wraps and shred shares, and
+ * the log says so before they leave. Erasure on request stands here too: it is the readers' act, done by `jobs/purge.ts`.
+ */
+import { type Context, Hono } from 'hono';
+import type { z } from 'zod';
+import { fromBase64Url, toBase64Url } from '../../../crypto/format/bytes.ts';
+import { parseGrant, verifyGrant } from '../../../crypto/format/grant.ts';
+import { hash } from '../../../crypto/format/hash.ts';
+import { openCoreHash, parseOpen } from '../../../crypto/format/open.ts';
+import { parsePolicy } from '../../../crypto/format/policy.ts';
+import { decodeEntry } from '../../../crypto/log/entry.ts';
+import * as api from '../../../schema/api.ts';
+import { objectKey, recordingPrefix } from '../core/names.ts';
+import { URL_LIFE_SECONDS } from '../core/retention.ts';
+import { tally } from '../core/tally.ts';
+import { requireExisting } from '../core/uploading.ts';
+import { ServerError } from '../errors.ts';
+import { eraseNow } from '../jobs/purge.ts';
+import type { Ports } from '../ports.ts';
+import type { GrantRow, IndexedEntry, RecordingRow, WrapRow } from '../store.ts';
+import { idParameter, pageParameters, readJson, requireStaff, SECRET } from './request.ts';
+
+export function reviewRoutes(ports: Ports): Hono {
+  const { store, vault, bucket, clock } = ports;
+  const routes = new Hono();
+
+  routes.get('/exams/:exam/recordings', async (c) => {
+    await requireStaff(c, ports, 'instructor', 'compliance');
+    const { limit, cursor } = pageParameters(c);
+    const rows = await store.recordings(idParameter(c, 'exam'), limit, cursor);
+    const answer: z.infer<typeof api.recordingsResponse> = {
+      recordings: rows.map(summary),
+      ...(rows.length === limit && { cursor: rows.at(-1)!.id }),
+    };
+    return c.json(answer);
+  });
+
+  routes.get('/recordings/:id', async (c) => {
+    await requireStaff(c, ports, 'instructor', 'compliance');
+    return c.json(summary(await requireRecording(c)));
+  });
+
+  routes.post('/recordings/:id/release', async (c) => {
+    await requireStaff(c, ports, 'instructor');
+    const { key_id: keyId, purpose } = await readJson(c, api.releaseRequest);
+    const now = clock.now();
+    const recording = await requireReadable(c, now);
+    const { id } = recording;
+    const [epochs, wraps, grants, shares] = await Promise.all([
+      store.epochs(id),
+      store.wraps(id),
+      liveGrants(id, now),
+      vault.get(id),
+    ]);
+    const role = readerRole(keyId, wraps, grants);
+    if (epochs.some(({ epoch }) => !shares.has(epoch))) {
+      // A purge took them since the row was read; without one it would be a vault that lost a share.
+      requireExisting((await store.recording(id))!, now);
+      throw new Error(`the vault lacks a share of recording ${id}`);
+    }
+    // All that can fail comes before the log says that keys were released.
+    const { tracks } = await tally(bucket.list(recordingPrefix(id)));
+    const entry = { v: 1, type: 'access.released', at: now, recording: id, key_id: keyId, role, purpose } as const;
+    if (!(await store.release(id, [entry]))) throw await tooLate(id, now);
+
+    const hashes = new Set([
+      ...epochs.map(({ policyHash }) => policyHash),
+      ...grants.map((row) => toBase64Url(parseGrant(row.grant).policyHash)),
+    ]);
+    const policies = await Promise.all(
+      [...hashes].map((policyHash) => store.policyByHash(recording.examId, policyHash)),
+    );
+    const entries = openings(await store.entriesOf(id));
+    const answer: api.Release = {
+      recording: summary({ ...recording, releases: recording.releases + 1 }),
+      policies: policies
+        .filter((row) => row !== undefined)
+        .map((row) => ({ policy_hash: row.policyHash, policy: toBase64Url(row.bytes) })),
+      epochs: epochs.map((row) => ({
+        epoch: row.epoch,
+        open: toBase64Url(row.open),
+        opened_position: entries.get(row.openHash) ?? recording.openedPosition,
+        shred: toBase64Url(shares.get(row.epoch)!),
+        wraps: wraps
+          .filter(({ epoch }) => epoch === row.epoch)
+          .map((wrap) => ({ key_id: wrap.keyId, wrap: toBase64Url(wrap.wrap) })),
+        grants: grants
+          .filter(({ epoch }) => epoch === row.epoch)
+          .map((grant) => ({
+            to_key_id: grant.toKeyId,
+            grant: toBase64Url(grant.grant),
+            wrap: toBase64Url(grant.wrap),
+          })),
+        head: row.head && toBase64Url(row.head),
+        tracks: tracks
+          .filter(({ epoch }) => epoch === row.epoch)
+          .map(({ track, end, bytes, missing }) => ({ track, end, bytes, missing })),
+      })),
+    };
+    return c.json(answer, 200, SECRET);
+  });
+
+  routes.post('/recordings/:id/downloads', async (c) => {
+    await requireStaff(c, ports, 'instructor');
+    const { objects } = await readJson(c, api.downloadsRequest);
+    const now = clock.now();
+    const recording = await requireReadable(c, now);
+    const answer: z.infer<typeof api.downloadsResponse> = {
+      downloads: objects.map((name) => ({
+        ...name,
+        url: bucket.presignGet(objectKey(recording.id, name), now, URL_LIFE_SECONDS),
+      })),
+      expires_ms: now + URL_LIFE_SECONDS * 1000,
+    };
+    return c.json(answer, 200, SECRET);
+  });
+
+  routes.post('/recordings/:id/grants', async (c) => {
+    await requireStaff(c, ports, 'instructor');
+    const body = await readJson(c, api.grantRequest);
+    const now = clock.now();
+    const recording = await requireReadable(c, now);
+    const bytes = fromBase64Url(body.grant);
+    const wrap = fromBase64Url(body.wrap);
+    const grant = parseGrant(bytes);
+    const view = await store.epoch(recording.id, grant.epoch);
+    const policyRow = await store.policyByHash(recording.examId, toBase64Url(grant.policyHash));
+    if (!view || !policyRow)
+      throw new ServerError('grant-refused', 'the grant names an epoch or a policy that is not here');
+    const open = parseOpen(view.epoch.open);
+    await verifyGrant(grant, wrap, {
+      sessionId: recording.id,
+      epoch: view.epoch.epoch,
+      coreHash: await openCoreHash(open.core),
+      minSuite: open.minSuite,
+      policy: await parsePolicy(policyRow.bytes),
+      nowMs: now,
+    });
+    const grantHash = toBase64Url(await hash('grant', grant.body));
+    const toKeyId = toBase64Url(grant.toKeyId);
+    const row = { recordingId: recording.id, epoch: grant.epoch, grantHash, toKeyId, grant: bytes, wrap };
+    const entry = {
+      v: 1,
+      type: 'grant.added',
+      at: now,
+      recording: recording.id,
+      epoch: grant.epoch,
+      grant_hash: grantHash,
+      to_key_id: toKeyId,
+    } as const;
+    if (!(await store.addGrant(row, entry))) {
+      requireExisting((await store.recording(recording.id))!, now);
+      return c.json({ recorded: true }); // this very grant is there already
+    }
+    return c.json({ recorded: true }, 201);
+  });
+
+  routes.post('/recordings/:id/exports', async (c) => {
+    await requireStaff(c, ports, 'instructor');
+    const { key_id: keyId, kind } = await readJson(c, api.exportRequest);
+    const now = clock.now();
+    const { id } = await requireReadable(c, now);
+    readerRole(keyId, await store.wraps(id), await liveGrants(id, now));
+    await store.append([{ v: 1, type: 'export.declared', at: now, recording: id, key_id: keyId, kind }]);
+    return c.json({ recorded: true }, 201);
+  });
+
+  /** Erasure on request: the same death, earlier. Asked again after a crash, or while the purge is late, it goes on. */
+  routes.post('/recordings/:id/erasure', async (c) => {
+    await requireStaff(c, ports, 'instructor');
+    const { reason } = await readJson(c, api.erasureRequest);
+    const recording = await requireRecording(c);
+    const { id, state } = recording;
+    const now = clock.now();
+    if (state === 'deleted' || state === 'verified') requireExisting(recording, now);
+    const entry = { v: 1, type: 'erasure.requested', at: now, recording: id, delete_by: now, reason } as const;
+    // Not held: its deletion was begun or is due already, and goes on here.
+    const isFirst = await store.bringForward(id, now, entry);
+    await eraseNow(ports, id);
+    const deleteByMs = isFirst ? now : (await store.recording(id))!.deleteByMs;
+    const answer: z.infer<typeof api.erasureResponse> = { recording_id: id, delete_by_ms: deleteByMs };
+    return c.json(answer, 202);
+  });
+
+  async function requireRecording(c: Context): Promise<RecordingRow> {
+    const recording = await store.recording(idParameter(c, 'id'));
+    if (!recording) throw new ServerError('recording-unknown', 'there is no such recording');
+    return recording;
+  }
+
+  async function requireReadable(c: Context, now: number): Promise<RecordingRow> {
+    const recording = await requireRecording(c);
+    requireExisting(recording, now);
+    return recording;
+  }
+
+  async function liveGrants(id: string, now: number): Promise<GrantRow[]> {
+    return (await store.grants(id)).filter(({ grant }) => parseGrant(grant).expiresMs > now);
+  }
+
+  /** For a write that only a deletion can have refused. */
+  async function tooLate(id: string, now: number): Promise<Error> {
+    requireExisting((await store.recording(id))!, now);
+    return new Error(`recording ${id} refused a write that only a deletion refuses`);
+  }
+
+  return routes;
+}
+
+/** The role in which this key reads the recording; throws `reader-unknown` for a key that it is not sealed for. */
+function readerRole(keyId: string, wraps: readonly WrapRow[], grants: readonly GrantRow[]): 1 | 2 | 3 {
+  const role =
+    wraps.find((row) => row.keyId === keyId)?.role ?? (grants.some((row) => row.toKeyId === keyId) ? 1 : undefined);
+  if (role === undefined) throw new ServerError('reader-unknown', 'the recording is sealed for other keys than this');
+  return role as 1 | 2 | 3;
+}
+
+function summary(row: RecordingRow): api.RecordingSummary {
+  return {
+    recording_id: row.id,
+    exam_id: row.examId,
+    state: row.state,
+    practice: row.practice,
+    opened_ms: row.openedMs,
+    delete_by_ms: row.deleteByMs,
+    ended_ms: row.endedMs,
+    epochs: row.lastEpoch + 1,
+    objects: row.objects,
+    bytes: row.bytes,
+    releases: row.releases,
+  };
+}
+
+/** Log index of each epoch's opening, by open_hash. */
+function openings(indexed: readonly IndexedEntry[]): Map<string, number> {
+  const positions = new Map<string, number>();
+  for (const { index, bytes } of indexed) {
+    const entry = decodeEntry(bytes);
+    if (entry.type === 'recording.opened' || entry.type === 'recording.reopened') positions.set(entry.open_hash, index);
+  }
+  return positions;
+}
