@@ -1,5 +1,6 @@
 /** Zeroreel on one machine: the ports over SQLite, an S3 store or the embedded one, and cron. `npm start` runs it. */
 import { mkdirSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join, resolve } from 'node:path';
 import { createAdaptorServer } from '@hono/node-server';
@@ -11,7 +12,7 @@ import { openSqliteStore } from './server/adapters/sqlite.ts';
 import { openSqliteVault } from './server/adapters/vault-sqlite.ts';
 import { createApp } from './server/app.ts';
 import { type Config, ConfigError, readConfig } from './server/config.ts';
-import { mintToken } from './server/http/staff.ts';
+import { keepToken, newToken } from './server/http/staff.ts';
 import { abandon } from './server/jobs/abandon.ts';
 import { heartbeat } from './server/jobs/heartbeat.ts';
 import { publish } from './server/jobs/publish.ts';
@@ -29,6 +30,12 @@ const SCHEDULE = {
 } as const;
 
 const FIRST_TOKEN_DAYS = 366;
+
+/** A client that takes longer for its headers, or for a whole request of at most half a megabyte, holds a socket for nothing. */
+const SLOWEST = { headersTimeout: 20_000, requestTimeout: 60_000, connectionsCheckingInterval: 5_000 };
+
+/** What is under way at a stop may take this long; then its connections are cut. Process managers wait 30 s or more. */
+const GRACE_MS = 20_000;
 
 // The SDK's version is pinned to one that supports this Node; its reminder would be the first thing that an operator reads.
 process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true';
@@ -49,42 +56,81 @@ export interface StartOptions {
   config: Config;
   clock?: Clock;
   report?: (error: unknown) => void;
+  /** Whether cron runs the jobs; default true. Who says false runs `jobs` in time. */
+  isScheduled?: boolean;
 }
 
 const SYSTEM_CLOCK: Clock = { now: () => Date.now() };
 
-export async function start({
-  config,
-  clock = SYSTEM_CLOCK,
-  report = reportToStderr,
-}: StartOptions): Promise<RunningServer> {
+export async function start(options: StartOptions): Promise<RunningServer> {
+  const { config, clock = SYSTEM_CLOCK, report = reportToStderr, isScheduled = true } = options;
   const dataDir = resolve(config.dataDir);
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
-  const signer = openLogSigner(dataDir, config.logOrigin);
-  const store = openSqliteStore({ path: join(dataDir, 'zeroreel.db') });
-  const vault = openSqliteVault({ path: join(dataDir, 'vault.db'), horizonMs: config.vaultHorizonMs });
-  const storage = await openStorage(config, dataDir, clock);
-  const ports: Ports = { store, vault, bucket: storage.bucket, clock, signer };
-  const adminTokenFile = join(dataDir, 'admin.token');
-  if ((await store.tokens()).length === 0) await writeFirstToken(ports, adminTokenFile);
-
-  const jobs = {
-    publish: () => publish(ports),
-    purge: () => purge(ports),
-    abandon: () => abandon(ports),
-    heartbeat: () => heartbeat(ports),
-    sweep: () => sweep(ports),
+  const opened: { close(): Promise<void> }[] = [];
+  const closeAll = async () => {
+    for (const part of opened.toReversed()) await part.close();
   };
-  await jobs.heartbeat();
-  await jobs.publish();
+  try {
+    const store = openSqliteStore({ path: join(dataDir, 'zeroreel.db') });
+    opened.push(store);
+    const vault = openSqliteVault({ path: join(dataDir, 'vault.db'), horizonMs: config.vaultHorizonMs });
+    opened.push(vault);
+    const storage = await openStorage(config, dataDir, clock);
+    opened.push(storage);
+    const signer = openLogSigner(dataDir, config.logOrigin);
+    const ports: Ports = { store, vault, bucket: storage.bucket, clock, signer };
+    const adminTokenFile = join(dataDir, 'admin.token');
+    if ((await store.tokens()).length === 0) await keepFirstToken(ports, adminTokenFile);
 
-  const app = createApp(ports, { report });
-  const server = createAdaptorServer({ fetch: app.fetch });
+    const jobs = {
+      publish: () => publish(ports),
+      purge: () => purge(ports),
+      abandon: () => abandon(ports),
+      heartbeat: () => heartbeat(ports),
+      sweep: () => sweep(ports),
+    };
+    await jobs.heartbeat();
+    await jobs.publish();
+
+    const http = await listen(createApp(ports, { report }), config);
+    const cron = isScheduled ? startCron(jobs, report) : undefined;
+
+    let closing: Promise<void> | undefined;
+    const close = async () => {
+      await cron?.close();
+      await http.close();
+      await publish(ports);
+      await closeAll();
+    };
+    return { url: http.url, ports, jobs, adminTokenFile, close: () => (closing ??= close()) };
+  } catch (error) {
+    // A half-started server would keep the process, and the files, for ever.
+    await closeAll();
+    throw error;
+  }
+}
+
+async function listen(app: ReturnType<typeof createApp>, { port, host }: Config) {
+  const server = createAdaptorServer({ fetch: app.fetch, createServer, serverOptions: SLOWEST }) as Server;
   await new Promise<void>((listening, failed) => {
     server.once('error', failed);
-    server.listen(config.port, config.host, listening);
+    server.listen(port, host, listening);
   });
+  const bound = (server.address() as AddressInfo).port;
+  return {
+    url: `http://${host.includes(':') ? `[${host}]` : host}:${bound}`,
+    /** Answers what is under way, accepts nothing new. */
+    close: async () => {
+      const cut = setTimeout(() => {
+        server.closeAllConnections();
+      }, GRACE_MS);
+      await new Promise((closed) => server.close(closed));
+      clearTimeout(cut);
+    },
+  };
+}
 
+function startCron(jobs: RunningServer['jobs'], report: (error: unknown) => void) {
   const running = new Set<Promise<unknown>>();
   const tasks = (Object.keys(SCHEDULE) as (keyof typeof SCHEDULE)[]).map((name) =>
     schedule(
@@ -97,28 +143,19 @@ export async function start({
       { noOverlap: true, name },
     ),
   );
-
-  let closing: Promise<void> | undefined;
-  const close = async () => {
-    for (const task of tasks) await task.destroy();
-    await new Promise((closed) => {
-      server.close(closed);
-      if ('closeIdleConnections' in server) server.closeIdleConnections();
-    });
-    await Promise.all(running);
-    await publish(ports);
-    await storage.close();
-    await vault.close();
-    await store.close();
+  return {
+    close: async () => {
+      for (const task of tasks) await task.destroy();
+      await Promise.all(running);
+    },
   };
-  const { port } = server.address() as AddressInfo;
-  return { url: `http://${config.host}:${port}`, ports, jobs, adminTokenFile, close: () => (closing ??= close()) };
 }
 
 async function openStorage({ storage, bucket, region, host }: Config, dataDir: string, clock: Clock) {
   if (storage.kind === 's3') {
     const { kind: _, ...where } = storage;
-    return { bucket: createS3Bucket({ ...where, bucket, region, clock }), close: () => Promise.resolve() };
+    // No clock is handed on: a store elsewhere compares the requests' dates with its own, which is the world's.
+    return { bucket: createS3Bucket({ ...where, bucket, region }), close: () => Promise.resolve() };
   }
   const credentials = openBucketCredentials(dataDir);
   const dir = join(dataDir, 'bucket');
@@ -135,10 +172,13 @@ async function openStorage({ storage, bucket, region, host }: Config, dataDir: s
   return { bucket: createS3Bucket({ endpoint, credentials, bucket, region, clock }), close };
 }
 
-/** The one secret of a first start; it is in a file that only the operator can read, and never in a log. */
-async function writeFirstToken({ store, clock }: Ports, path: string): Promise<void> {
-  const { token } = await mintToken(store, 'admin', 'first administrator', clock.now(), FIRST_TOKEN_DAYS);
-  keepFile(path, () => `${token}\n`);
+/**
+ * The one secret of a first start; it is in a file that only the operator can read, and never in a log. The file comes first: a
+ * crash between the two, or two starts at once, end with the token of the file being the one that counts.
+ */
+async function keepFirstToken({ store, clock }: Ports, path: string): Promise<void> {
+  const token = keepFile(path, () => `${newToken('admin')}\n`).trim();
+  await keepToken(store, token, { role: 'admin', label: 'first administrator', days: FIRST_TOKEN_DAYS }, clock.now());
 }
 
 function reportToStderr(error: unknown): void {
