@@ -1,0 +1,249 @@
+/**
+ * A whole server for one test: real sockets, real SQLite files, a real bucket (the embedded one, or an S3 gateway), a clock that the
+ * test moves, and nothing that runs by itself.
+ */
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { z } from 'zod';
+import { toBase64Url, type Bytes } from '../../crypto/format/bytes.ts';
+import type * as api from '../../schema/api.ts';
+import { start, type RunningServer } from '../../src/node.ts';
+import type { Config } from '../../src/server/config.ts';
+import type { Clock } from '../../src/server/ports.ts';
+import { makeExam, TestRecorder, type ExamOptions, type SealedChunk, type TestExam } from './recorder.ts';
+
+export const MINUTE_MS = 60_000;
+export const HOUR_MS = 60 * MINUTE_MS;
+export const DAY_MS = 24 * HOUR_MS;
+
+/** Stands still unless the test moves it. Begins today, so that stores with a clock of their own accept its signatures. */
+export class TestClock implements Clock {
+  #now = Date.now();
+
+  now(): number {
+    return this.#now;
+  }
+
+  advance(milliseconds: number): void {
+    this.#now += milliseconds;
+  }
+}
+
+export interface Answer {
+  status: number;
+  headers: Headers;
+  /** The parsed JSON; the text where it is none. */
+  body: unknown;
+}
+
+export interface CallOptions {
+  token?: string;
+  /** Sent as JSON, unless it is a string or bytes already. */
+  body?: unknown;
+  headers?: Record<string, string>;
+}
+
+export type UploadAnswer = z.infer<typeof api.uploadsResponse>['uploads'][number];
+export type SignedUpload = Extract<UploadAnswer, { state: 'signed' }>;
+
+/** One request; never throws for a status. */
+export async function call(
+  url: string,
+  method: string,
+  path: string,
+  { token, body, headers = {} }: CallOptions = {},
+): Promise<Answer> {
+  const isRaw = typeof body === 'string' || body instanceof Uint8Array;
+  const response = await fetch(`${url}${path}`, {
+    method,
+    headers: {
+      ...(token !== undefined && { authorization: `Bearer ${token}` }),
+      ...(body !== undefined && { 'content-type': 'application/json' }),
+      ...headers,
+    },
+    ...(body !== undefined && { body: isRaw ? (body as string | Bytes) : JSON.stringify(body) }),
+  });
+  const text = await response.text();
+  const isJson = /[/+]json/.test(response.headers.get('content-type') ?? '');
+  return { status: response.status, headers: response.headers, body: isJson ? JSON.parse(text) : text };
+}
+
+/** The answer's body as `Body`, after its status was checked: a test that goes on with an error would test nothing. */
+// eslint-disable-next-line @typescript-eslint/no-unnecessary-type-parameters -- the caller names the schema's type of the route it called
+export function expectStatus<Body>(answer: Answer, ...statuses: readonly number[]): Body {
+  if (!statuses.includes(answer.status)) {
+    throw new Error(`expected status ${statuses.join(' or ')}, found ${answer.status}: ${JSON.stringify(answer.body)}`);
+  }
+  return answer.body as Body;
+}
+
+/** Sends an object as its URL wants it; answers the store's status. */
+export async function put(upload: SignedUpload, object: Bytes, headers = upload.headers): Promise<number> {
+  const response = await fetch(upload.url, { method: 'PUT', headers, body: object });
+  await response.arrayBuffer();
+  return response.status;
+}
+
+/** An S3 store that runs elsewhere. */
+export interface S3Storage {
+  endpoint: string;
+  region: string;
+  credentials: { accessKeyId: string; secretAccessKey: string };
+  bucket: string;
+}
+
+export interface StageOptions {
+  clock?: TestClock;
+  /** Default: the embedded bucket, in the stage's folder. */
+  storage?: S3Storage;
+  /** Default: a fresh folder, which `stop` removes. */
+  dataDir?: string;
+  report?: (error: unknown) => void;
+}
+
+export class Stage {
+  readonly clock: TestClock;
+  readonly server: RunningServer;
+  readonly dataDir: string;
+  /** The first administrator's token. */
+  readonly admin: string;
+  /** Failures that were not the client's. */
+  readonly reported: unknown[];
+  readonly #ownsFolder: boolean;
+
+  private constructor(fields: Pick<Stage, 'clock' | 'server' | 'dataDir' | 'admin' | 'reported'>, ownsFolder: boolean) {
+    this.clock = fields.clock;
+    this.server = fields.server;
+    this.dataDir = fields.dataDir;
+    this.admin = fields.admin;
+    this.reported = fields.reported;
+    this.#ownsFolder = ownsFolder;
+  }
+
+  static async start({ clock = new TestClock(), storage, ...options }: StageOptions = {}): Promise<Stage> {
+    const dataDir = options.dataDir ?? mkdtempSync(join(tmpdir(), 'zeroreel-test-'));
+    const reported: unknown[] = [];
+    const config: Config = {
+      dataDir,
+      host: '127.0.0.1',
+      port: 0,
+      logOrigin: 'test.example/zeroreel',
+      vaultHorizonMs: DAY_MS,
+      bucket: storage?.bucket ?? 'zeroreel',
+      region: storage?.region ?? 'us-east-1',
+      storage: storage
+        ? { kind: 's3', endpoint: storage.endpoint, credentials: storage.credentials, pathStyle: true }
+        : { kind: 'embedded', port: 0 },
+    };
+    const report = (error: unknown) => {
+      reported.push(error);
+      options.report?.(error);
+    };
+    const server = await start({ config, clock, report, isScheduled: false });
+    const admin = readFileSync(server.adminTokenFile, 'utf8').trim();
+    return new Stage({ clock, server, dataDir, admin, reported }, options.dataDir === undefined);
+  }
+
+  async stop(): Promise<void> {
+    await this.server.close();
+    if (this.#ownsFolder) rmSync(this.dataDir, { recursive: true, force: true });
+  }
+
+  call(method: string, path: string, options?: CallOptions): Promise<Answer> {
+    return call(this.server.url, method, path, options);
+  }
+
+  async token(role: 'instructor' | 'compliance' | 'admin'): Promise<string> {
+    const answer = await this.call('POST', '/v1/tokens', {
+      token: this.admin,
+      body: { role, label: `a test's ${role}`, days: 366 },
+    });
+    return expectStatus<{ token: string }>(answer, 201).token;
+  }
+
+  /** An exam that pins this server's log and is published. */
+  async exam(options: Partial<ExamOptions> = {}): Promise<TestExam> {
+    const { log } = expectStatus<z.infer<typeof api.serviceSchema>>(await this.call('GET', '/v1/service'), 200);
+    const exam = await makeExam({ now: this.clock.now(), log, ...options });
+    await this.publish(exam);
+    return exam;
+  }
+
+  async publish(exam: TestExam): Promise<void> {
+    const body = { policy: toBase64Url(exam.record) };
+    expectStatus(await this.call('POST', '/v1/exams', { token: this.admin, body }), 201);
+  }
+
+  open(recorder: TestRecorder, changes: Record<string, unknown> = {}): Promise<Answer> {
+    const path = `/v1/exams/${recorder.exam.policy.exam_id}/recordings`;
+    return this.call('POST', path, { body: { ...recorder.openBody, ...changes } });
+  }
+
+  /** An honest recorder whose recording is open. */
+  async recorder(
+    exam: TestExam,
+    options: Partial<Parameters<typeof TestRecorder.begin>[1]> = {},
+  ): Promise<TestRecorder> {
+    const recorder = await TestRecorder.begin(exam, { now: this.clock.now(), ...options });
+    expectStatus(await this.open(recorder), 201);
+    return recorder;
+  }
+
+  askUploads(recorder: TestRecorder, chunks: readonly SealedChunk['request'][], head?: string): Promise<Answer> {
+    return this.call('POST', `/v1/recordings/${recorder.sessionId}/uploads`, {
+      token: recorder.token,
+      body: { epoch: recorder.epoch, chunks, ...(head !== undefined && { head }) },
+    });
+  }
+
+  /** The URL of one chunk. */
+  async sign(recorder: TestRecorder, chunk: SealedChunk): Promise<SignedUpload> {
+    const { uploads } = expectStatus<{ uploads: UploadAnswer[] }>(
+      await this.askUploads(recorder, [chunk.request]),
+      200,
+    );
+    const [upload] = uploads;
+    if (upload?.state !== 'signed') throw new Error(`expected a signed upload, found ${upload?.state ?? 'none'}`);
+    return upload;
+  }
+
+  /** Asks for URLs and uploads; each object must be stored. */
+  async upload(recorder: TestRecorder, ...chunks: readonly SealedChunk[]): Promise<void> {
+    for (const chunk of chunks) {
+      const status = await put(await this.sign(recorder, chunk), chunk.object);
+      if (status !== 200) throw new Error(`expected the store to take the chunk, found ${status}`);
+    }
+  }
+
+  sendHead(recorder: TestRecorder, head: string): Promise<Answer> {
+    return this.call('POST', `/v1/recordings/${recorder.sessionId}/heads`, { token: recorder.token, body: { head } });
+  }
+
+  /** All that the server holds: log size, recordings' rows and shares, and the bucket's keys with their sizes. */
+  async holdings(): Promise<Holdings> {
+    const { store, vault, bucket, clock } = this.server.ports;
+    const objects: Record<string, number> = {};
+    for await (const { key, bytes } of bucket.list('')) objects[key] = bytes;
+    const rows: unknown[] = [];
+    for (const exam of await store.exams(1000)) {
+      for (const recording of await store.recordings(exam.examId, 1000)) {
+        const epochs = await store.epochs(recording.id);
+        const pending = await Promise.all(epochs.map(({ epoch }) => store.pending(recording.id, epoch)));
+        rows.push({ recording, epochs, pending, tracks: await store.tracks(recording.id) });
+        rows.push(await store.wraps(recording.id), await store.grants(recording.id));
+      }
+      rows.push(exam);
+    }
+    const shares = await vault.list(clock.now() + DAY_MS, 1000);
+    return { log: await store.logSize(), rows, shares, tokens: await store.tokens(), objects };
+  }
+}
+
+export interface Holdings {
+  log: number;
+  rows: unknown[];
+  shares: { recordingId: string; epoch: number }[];
+  tokens: unknown[];
+  objects: Record<string, number>;
+}
