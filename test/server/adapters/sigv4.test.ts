@@ -72,14 +72,18 @@ describe('the examples of the reference', () => {
   });
 });
 
+function keyBytes(secret: string | ArrayBuffer | ArrayBufferView): Buffer {
+  if (typeof secret === 'string') return Buffer.from(secret);
+  if (ArrayBuffer.isView(secret)) return Buffer.from(secret.buffer, secret.byteOffset, secret.byteLength);
+  return Buffer.from(secret);
+}
+
 /** The SDK takes its hash as a constructor; node's, so that nothing is shared with what is tested. */
 class NodeSha256 {
   readonly #hash;
 
   constructor(secret?: string | ArrayBuffer | ArrayBufferView) {
-    const key = ArrayBuffer.isView(secret) ? Buffer.from(secret.buffer, secret.byteOffset, secret.byteLength) : secret;
-    this.#hash =
-      key === undefined ? createHash('sha256') : createHmac('sha256', typeof key === 'string' ? key : Buffer.from(key));
+    this.#hash = secret === undefined ? createHash('sha256') : createHmac('sha256', keyBytes(secret));
   }
 
   update(data: Uint8Array): void {
