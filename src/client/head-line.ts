@@ -44,7 +44,7 @@ interface TrackEntries {
 export interface HeadStep {
   sent: Bytes | null;
   tails: Bytes[];
-  commit(): void;
+  readonly commit: () => void;
 }
 
 /**
@@ -75,7 +75,7 @@ export class HeadLine {
   }
 
   /** The tail that also counts this chunk; `commit` when chunk and tail are durable. */
-  async append(track: number, entryHash: Bytes, isFinal: boolean): Promise<{ tail: Bytes; commit(): void }> {
+  async append(track: number, entryHash: Bytes, isFinal: boolean): Promise<{ tail: Bytes; commit: () => void }> {
     const entries = this.#entriesOf(track);
     const grown = { first: entries.first, hashes: [...entries.hashes, entryHash], isFinal };
     const counts = this.sealedCounts().set(track, grown.first + grown.hashes.length);

@@ -1,6 +1,6 @@
 /** The epoch that is being recorded: media in, sealed chunks into the outbox, heads out. */
 import { toBase64Url, type Bytes } from '../../crypto/format/bytes.ts';
-import type { Reason } from '../../crypto/format/head.ts';
+import { parseHead, type Reason } from '../../crypto/format/head.ts';
 import { sha256 } from '../../crypto/format/hash.ts';
 import { sealChunk } from '../../crypto/seal/chunk.ts';
 import type { Api } from './api.ts';
@@ -10,7 +10,6 @@ import { HeadLine } from './head-line.ts';
 import type { Outbox, SealedChunk } from './outbox.ts';
 import type { CaptureRules } from './pinning.ts';
 import { countsOf, releaseHead } from './release-head.ts';
-import { parseHead } from '../../crypto/format/head.ts';
 import { TrackWriter, type Cut } from './track-writer.ts';
 import { Mutex, type Changes } from './turns.ts';
 import { Uploader } from './uploader.ts';
@@ -23,6 +22,15 @@ export interface LiveEpochOptions {
   changes: Changes;
   signal: AbortSignal;
   concurrency?: number | undefined;
+  onSealed?: ((sealed: SealedMedia) => Promise<void>) | undefined;
+}
+
+/** How much media a chunk holds: its object does not tell where it is padded. */
+export interface SealedMedia {
+  epoch: number;
+  track: number;
+  seq: number;
+  mediaBytes: number;
 }
 
 /** Kinds whose chunks are so small that their lengths would tell what happened: events, and who it is about. */
@@ -222,6 +230,7 @@ export class LiveEpoch {
     const { object, entryHash } = await sealChunk(trackKeys.get(track)!, fields, plaintext, signer);
     // From here this (track, seq) exists: whatever happens next, it is never sealed again with other content.
     this.#chain.set(track, { seq: seq + 1, prev: entryHash });
+    await this.#options.onSealed?.({ epoch: plan.epoch, track, seq, mediaBytes: plaintext.length });
     const sha256B64 = toBase64Url(await sha256(object));
     const chunk = { epoch: plan.epoch, track, seq, bytes: object.length, sha256B64 };
     await this.#store(chunk, object, entryHash, cut.isFinal);

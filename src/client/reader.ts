@@ -2,7 +2,7 @@
  * The one decryptor: player, command line and tests read through it. It follows PROTOCOL.md section 13 in its order and
  * fails closed; plaintext comes out only after its own segment was authenticated.
  */
-import { equal, fromUtf8, toBase64Url, type Bytes } from '../../crypto/format/bytes.ts';
+import { equal, fromUtf8, type Bytes } from '../../crypto/format/bytes.ts';
 import {
   chunkHeadLength,
   MAX_PLAINTEXT,
@@ -13,25 +13,29 @@ import {
   type ChunkHead,
 } from '../../crypto/format/chunk.ts';
 import { ProtocolError } from '../../crypto/format/errors.ts';
-import { checkSuccessor, headHash, parseHead, verifyHead, type HeadRecord } from '../../crypto/format/head.ts';
-import type { OpenTrack } from '../../crypto/format/open.ts';
 import type { ParsedPolicy } from '../../crypto/format/policy.ts';
 import { openWholeChunk } from '../../crypto/seal/chunk.ts';
 import type { DecryptionKey } from '../../crypto/seal/identity.ts';
+import { checkPolicies, type ProvenLife, type ReaderPins } from './epoch-check.ts';
 import {
-  checkEntries,
-  checkOpen,
-  checkPolicies,
-  openKeys,
-  type CheckedOpen,
-  type ProvenLife,
-  type ReaderKeys,
-  type ReaderPins,
-} from './epoch-check.ts';
+  checkLife,
+  claimOf,
+  hashB64,
+  isContinued,
+  listedEnd,
+  requireKeys,
+  unlock,
+  viewEpoch,
+  type Depth,
+  type EpochView,
+  type ReaderEpoch,
+} from './epoch-view.ts';
 import { ClientError } from './errors.ts';
-import type { ReleasedEpoch, ReleasedRecording, Source } from './source.ts';
+import type { ReleasedRecording, Source } from './source.ts';
 import { TrackAudit } from './track-audit.ts';
-import { judgeEpoch, judgeRecording, type Problem, type RecordingFindings, type TrackFindings } from './verdict.ts';
+import { judgeEpoch, judgeRecording, type Problem, type RecordingFindings } from './verdict.ts';
+
+export type { Depth, ReaderEpoch } from './epoch-view.ts';
 
 export interface ReaderOptions {
   source: Source;
@@ -56,29 +60,11 @@ export interface ReadOptions {
   allowGaps?: boolean;
 }
 
-/** How deep a verification goes: signatures and chains, every segment's hash too, or every segment opened. */
-export type Depth = 'heads' | 'ciphertext' | 'plaintext';
 const DEPTHS: readonly Depth[] = ['heads', 'ciphertext', 'plaintext'];
 
 /** Objects on their way at a time: bounds memory to about five chunks a track. */
 const PREFETCH = 4;
 const LONGEST_HEAD = chunkHeadLength(MAX_PLAINTEXT);
-
-export interface ReaderEpoch {
-  epoch: number;
-  /** Undefined where OPEN was refused: then nothing of this epoch is read. */
-  checked: CheckedOpen | undefined;
-  head: HeadRecord | undefined;
-  tracks: readonly OpenTrack[];
-}
-
-interface EpochView extends ReaderEpoch {
-  released: ReleasedEpoch;
-  keys: ReaderKeys | undefined;
-  keyError: Error | undefined;
-  problems: Problem[];
-  findings: Map<number, { depth: Depth; track: TrackFindings }>;
-}
 
 export class RecordingReader {
   readonly recordingId: string;
@@ -335,115 +321,9 @@ function mediaChunk({ header }: ChunkHead, bytes: Bytes): MediaChunk {
   return { seq, startMs, durationMs, gapMs, bytes };
 }
 
-function claimOf(view: EpochView, track: number) {
-  return view.head?.tracks.find((candidate) => candidate.track === track);
-}
-
-function requireKeys(view: EpochView): ReaderKeys {
-  if (view.keys) return view.keys;
-  throw view.keyError ?? new ClientError('no-key', `epoch ${view.epoch} is not open: no key was given`);
-}
-
-/** One past the last chunk that is there. */
-function listedEnd(view: EpochView, track: number): number {
-  return view.released.tracks.find((candidate) => candidate.track === track)?.end ?? 0;
-}
-
 async function verifySegments(head: ChunkHead, object: Bytes): Promise<void> {
   for (let index = 0; index < head.segments; index++) {
     const { from, to } = segmentRange(head, index);
     await verifySegment(head, index, object.subarray(from, to));
-  }
-}
-
-async function hashB64(head: HeadRecord | undefined): Promise<string | null> {
-  return head ? toBase64Url(await headHash(head)) : null;
-}
-
-/** Whether the next epoch's OPEN names this epoch's newest head, or its OPEN where no head ever was. */
-async function isContinued(view: EpochView, next: CheckedOpen): Promise<boolean> {
-  const last = view.head ? await headHash(view.head) : view.checked?.openHash;
-  return last !== undefined && equal(next.open.prevHead, last);
-}
-
-/** Steps 1 and 2 for the log: its key is the policy's. */
-async function checkLife(
-  source: Source,
-  released: ReleasedRecording,
-  policies: ReadonlyMap<string, ParsedPolicy>,
-  problems: Problem[],
-): Promise<ProvenLife> {
-  const [policy] = policies.values();
-  if (!policy) throw new ProtocolError('policy', 'the recording came without a policy');
-  try {
-    return await checkEntries(await source.entries(), released.recordingId, policy.policy.log.vkey);
-  } catch (error) {
-    if (!(error instanceof ProtocolError)) throw error;
-    problems.push({ code: error.code, message: error.message });
-    return { openings: new Map(), ending: undefined };
-  }
-}
-
-async function viewEpoch(
-  released: ReleasedEpoch,
-  recordingId: string,
-  policies: ReadonlyMap<string, ParsedPolicy>,
-  life: ProvenLife,
-): Promise<EpochView> {
-  const { epoch } = released;
-  const view: EpochView = {
-    epoch,
-    released,
-    checked: undefined,
-    head: undefined,
-    tracks: [],
-    keys: undefined,
-    keyError: undefined,
-    problems: [],
-    findings: new Map(),
-  };
-  try {
-    const checked = await checkOpen(released.open, { recordingId, epoch }, policies, life.openings.get(epoch));
-    view.checked = checked;
-    view.tracks = checked.open.tracks;
-    view.head = await checkHeads(released.heads, checked);
-  } catch (error) {
-    if (!(error instanceof ProtocolError)) throw error;
-    view.problems.push({ code: error.code, message: error.message });
-  }
-  return view;
-}
-
-/** Step 6, the heads by themselves: each verified, in one line without a fork. Answers the newest. */
-async function checkHeads(heads: readonly Bytes[], { open, openHash }: CheckedOpen): Promise<HeadRecord | undefined> {
-  let newest: HeadRecord | undefined;
-  for (const bytes of heads) {
-    const head = parseHead(bytes);
-    await verifyHead(head, open.recorderKey);
-    if (head.sessionId !== open.sessionId || head.epoch !== open.epoch) {
-      throw new ProtocolError('identity', 'a head of another recording or epoch');
-    }
-    const { sessionId, epoch } = open;
-    // Servers keep the newest head only: neighbours are checked where both are here.
-    if (newest && head.headSeq <= newest.headSeq + 1) await checkSuccessor(newest, head);
-    else if (head.headSeq === 0) await checkSuccessor({ sessionId, epoch, openHash }, head);
-    newest = head;
-  }
-  return newest;
-}
-
-async function unlock(
-  view: EpochView,
-  key: DecryptionKey,
-  policies: ReadonlyMap<string, ParsedPolicy>,
-  nowMs: number,
-): Promise<void> {
-  if (!view.checked) return;
-  try {
-    view.keys = await openKeys(view.checked, view.released, key, policies, nowMs);
-  } catch (error) {
-    if (error instanceof ProtocolError) view.problems.push({ code: error.code, message: error.message });
-    else if (!(error instanceof ClientError)) throw error;
-    view.keyError = error;
   }
 }

@@ -7,32 +7,24 @@
  * older epoch is drained: a recording that closed is complete.
  */
 import { toBase64Url, utf8, type Bytes } from '../../crypto/format/bytes.ts';
-import { headHash, parseHead, type Reason } from '../../crypto/format/head.ts';
+import type { Reason } from '../../crypto/format/head.ts';
 import { newId } from '../../crypto/format/ids.ts';
-import {
-  NO_ATTESTATION,
-  parseOpen,
-  participantHash,
-  type Attestation,
-  type OpenTrack,
-} from '../../crypto/format/open.ts';
+import { parseOpen } from '../../crypto/format/open.ts';
 import type { ParsedPolicy } from '../../crypto/format/policy.ts';
-import { attestWithTicket, parseTicket } from '../../crypto/format/ticket.ts';
-import { deleteByOf } from '../../crypto/log/entry.ts';
-import { signerFromSeed } from '../../crypto/seal/identity.ts';
-import type { Api } from './api.ts';
-import { drainEpoch, isRegistered, lastWords } from './dead-epoch.ts';
-import { prepareEpoch } from './epoch-opening.ts';
-import { ApiError, ClientError } from './errors.ts';
-import { formatExamLink, parseExamLink, withoutTicket, type ExamLink } from './link.ts';
-import { LiveEpoch } from './live-epoch.ts';
-import type { Outbox, OutboxSession } from './outbox.ts';
-import { captureRules, fetchCheckpoint, fetchPinnedPolicy } from './pinning.ts';
+import { drainEpoch } from './dead-epoch.ts';
+import { KIND_ABOUT, startEpoch, type Participant, type RecorderOptions, type StartedEpoch } from './epoch-start.ts';
+import { ClientError } from './errors.ts';
+import { formatExamLink, parseExamLink, withoutTicket } from './link.ts';
+import type { LiveEpoch } from './live-epoch.ts';
+import { countChunks, isClosing, requireSession } from './outbox-session.ts';
+import type { OutboxSession } from './outbox.ts';
+import { fetchPinnedPolicy } from './pinning.ts';
 import type { TrackWriter } from './track-writer.ts';
 import { Changes } from './turns.ts';
 import type { Uploader } from './uploader.ts';
 
-const KIND_ABOUT = 7;
+export type { RecorderOptions } from './epoch-start.ts';
+
 const TICK_MS = 1000;
 
 export interface RecorderProgress {
@@ -45,26 +37,6 @@ export interface RecorderProgress {
   bytes: number;
   /** Bytes that wait in the outbox. */
   backlog: number;
-}
-
-export interface RecorderOptions {
-  api: Api;
-  /** Pins the owner; may carry the seat ticket. */
-  link: ExamLink;
-  outbox: Outbox;
-  /** Which of the policy's tracks this recorder writes; `about` is added where the policy has it. */
-  tracks: readonly OpenTrack[];
-  /** What the readers are told about this attempt, sealed as its own track: name, device. The server never sees it. */
-  about?: Readonly<Record<string, unknown>>;
-  /** How the recorder is let in where it is not by ticket, e.g. an LTI id_token over core_hash. */
-  attest?: (coreHash: Bytes) => Promise<Attestation>;
-  /** Hash of the build, 32 bytes; zeros: not declared. */
-  recorderBuild?: Bytes;
-  /** Capture rules of the policy that the caller itself follows. */
-  knownRules?: readonly string[];
-  /** PUTs at a time. */
-  concurrency?: number;
-  onProgress?: (progress: RecorderProgress) => void;
 }
 
 export interface CloseOptions {
@@ -90,27 +62,22 @@ export class Recorder {
   #failure: Error | undefined;
   #patienceMs: number | undefined;
 
-  private constructor(
-    options: RecorderOptions,
-    session: OutboxSession,
-    policy: ParsedPolicy,
-    live: LiveEpoch,
-    shared: Shared,
-  ) {
+  private constructor(options: RecorderOptions, { session, policy, live, changes, abort }: StartedEpoch) {
     this.#options = options;
     this.#session = session;
     this.#live = live;
-    this.#changes = shared.changes;
-    this.#abort = shared.abort;
+    this.#changes = changes;
+    this.#abort = abort;
     this.recordingId = session.recordingId;
     this.policy = policy;
     this.#uploaders = [live.uploader];
     this.#heads = live.runHeads(() => this.#closing);
     this.#drains = this.#drainOlder();
-    for (const work of [this.#heads, this.#drains])
+    for (const work of [this.#heads, this.#drains]) {
       work.catch((error: unknown) => {
         this.#fail(error);
       });
+    }
     void this.#run();
   }
 
@@ -150,7 +117,7 @@ export class Recorder {
     if (session.closeReceipt || (await isClosing(options.outbox, session))) {
       throw new ClientError('ended', `recording ${session.recordingId} was closed`, { hint: 'finish it instead' });
     }
-    return Recorder.#start(options, await dropUnregistered(options, session));
+    return Recorder.#start(options, session);
   }
 
   /**
@@ -172,59 +139,9 @@ export class Recorder {
   }
 
   static async #start(options: RecorderOptions, session: OutboxSession): Promise<Recorder> {
-    const { api, link, outbox } = options;
-    const { environment } = api;
-    const policy = await fetchPinnedPolicy(
-      api,
-      link,
-      session.epochs.length === 0 ? environment.clock.now() : undefined,
-    );
-    const rules = captureRules(policy.policy, options.knownRules);
-    const tracks = tracksOf(policy, options);
-    const checkpoint = await fetchCheckpoint(api, policy.policy.log, session.checkpoint);
-    const participant = identify(options);
-    const previous = session.epochs.at(-1);
-    const prepared = await prepareEpoch(environment, {
-      policy,
-      sessionId: session.recordingId,
-      epoch: previous ? previous.epoch + 1 : 0,
-      prevHead: previous ? await hashOfLastWords(outbox, previous.epoch) : new Uint8Array(32),
-      tracks,
-      participant: await participantHash(session.participantSalt, participant.issuer, participant.subject),
-      recorderBuild: options.recorderBuild ?? new Uint8Array(32),
-      beaconSize: checkpoint?.size ?? 0,
-      beaconRoot: checkpoint?.root ?? new Uint8Array(32),
-      attest: attestation(options),
-    });
-    const shared = { changes: new Changes(), abort: new AbortController() };
-    const { changes, abort } = shared;
-    const { concurrency } = options;
-    const live = await LiveEpoch.prepare({ api, outbox, prepared, rules, changes, signal: abort.signal, concurrency });
-
-    const { epoch } = prepared.plan;
-    const entry = { epoch, state: 'opening' as const, uploadToken: prepared.uploadToken, open: prepared.open };
-    const opening = {
-      ...session,
-      epochs: [...session.epochs, entry],
-      checkpoint: checkpoint?.note ?? session.checkpoint,
-    };
-    await outbox.saveSession(opening);
-    const answer = await post(options, prepared.request, session);
-    if (answer.recording_id !== session.recordingId || answer.epoch !== epoch) {
-      throw new ClientError('answer', 'the server opened another recording than the one that was asked for');
-    }
-    if (answer.delete_by_ms > deleteByOf(answer.opened_ms, policy.policy)) {
-      throw new ClientError('answer', 'the server promises to delete later than the policy allows');
-    }
-    const opened: OutboxSession = {
-      ...opening,
-      epochs: [...session.epochs, { ...entry, state: 'open' }],
-      openedMs: answer.opened_ms,
-      deleteByMs: answer.delete_by_ms,
-    };
-    await outbox.saveSession(opened);
-    const recorder = new Recorder(options, opened, policy, live, shared);
-    await recorder.#writeAbout(participant);
+    const started = await startEpoch(options, session);
+    const recorder = new Recorder(options, started);
+    await recorder.#writeAbout(started.participant);
     return recorder;
   }
 
@@ -387,92 +304,6 @@ export class Recorder {
   }
 }
 
-interface Shared {
-  changes: Changes;
-  abort: AbortController;
-}
-
-interface Participant {
-  issuer: string;
-  subject: string;
-}
-
-/** Whom OPEN's participant hash is about, as far as this recorder knows: a seat, never a name. */
-function identify({ link }: Pick<RecorderOptions, 'link'>): Participant {
-  return link.ticket
-    ? { issuer: 'ticket', subject: parseTicket(link.ticket.ticket).seat }
-    : { issuer: 'link', subject: '' };
-}
-
-function attestation({ link, attest }: RecorderOptions): (coreHash: Bytes) => Promise<Attestation> {
-  if (attest) return attest;
-  const { ticket } = link;
-  if (!ticket) return async () => NO_ATTESTATION;
-  return async (coreHash) => attestWithTicket(ticket.ticket, coreHash, await signerFromSeed(ticket.seed));
-}
-
-function tracksOf({ policy }: ParsedPolicy, { tracks }: RecorderOptions): OpenTrack[] {
-  const declared = tracks.filter(({ kind }) => kind !== KIND_ABOUT);
-  for (const { track, kind } of declared) {
-    if (!policy.tracks.some((allowed) => allowed.id === track && allowed.kind === kind)) {
-      throw new ClientError('track', `the policy has no track ${track} of kind ${kind}`);
-    }
-  }
-  const about = policy.tracks
-    .filter(({ kind }) => kind === KIND_ABOUT)
-    .map(({ id, kind }) => ({ track: id, kind, codec: 'application/json' }));
-  return [...declared, ...about].sort((a, b) => a.track - b.track);
-}
-
-async function requireSession(outbox: Outbox): Promise<OutboxSession> {
-  const session = await outbox.session();
-  if (!session || session.epochs.length === 0)
-    throw new ClientError('outbox-used', 'the outbox holds no recording to resume');
-  return session;
-}
-
-async function hashOfLastWords(outbox: Outbox, epoch: number): Promise<Bytes> {
-  const heads = await outbox.heads(epoch);
-  if (!heads) throw new ClientError('outbox-damaged', `the outbox holds no head of epoch ${epoch}`);
-  return headHash(parseHead(lastWords(heads)));
-}
-
-/** Whether the newest epoch's closing head may have been released: then nothing can be recorded any more. */
-async function isClosing(outbox: Outbox, session: OutboxSession): Promise<boolean> {
-  const newest = session.epochs.at(-1);
-  const heads = newest && (await outbox.heads(newest.epoch));
-  return heads?.sent ? parseHead(heads.sent).isClose : false;
-}
-
-/** An OPEN of unknown fate either stands, and its epoch is drained like any other, or it never arrived and its number is free. */
-async function dropUnregistered(
-  { api, outbox }: Pick<RecorderOptions, 'api' | 'outbox'>,
-  session: OutboxSession,
-): Promise<OutboxSession> {
-  const newest = session.epochs.at(-1);
-  if (newest?.state !== 'opening') return session;
-  const { signal } = new AbortController();
-  const stands = await isRegistered({ api, recordingId: session.recordingId, epoch: newest, signal });
-  const others = session.epochs.slice(0, -1);
-  const settled: OutboxSession = { ...session, epochs: stands ? [...others, { ...newest, state: 'open' }] : others };
-  await outbox.saveSession(settled);
-  return settled;
-}
-
-/** Posts OPEN until it is answered. A refusal frees the epoch's number again: the server has stored nothing. */
-async function post(
-  { api, outbox, link }: RecorderOptions,
-  request: Parameters<Api['open']>[1],
-  before: OutboxSession,
-) {
-  try {
-    return await api.open(link.examId, request);
-  } catch (error) {
-    if (error instanceof ApiError && error.status < 500) await outbox.saveSession(before);
-    throw error;
-  }
-}
-
 async function finishClosing(
   { api, outbox, link, concurrency }: Omit<RecorderOptions, 'tracks'>,
   session: OutboxSession,
@@ -497,11 +328,4 @@ async function finishClosing(
     closeReceipt,
   });
   return closeReceipt;
-}
-
-async function countChunks(outbox: Outbox, epoch: number): Promise<{ sealed: number; stored: number }> {
-  const heads = await outbox.heads(epoch);
-  if (!heads) return { sealed: 0, stored: 0 };
-  const total = (head: Bytes | null) => (head ? parseHead(head).tracks.reduce((sum, { count }) => sum + count, 0) : 0);
-  return { sealed: total(lastWords(heads)), stored: heads.receipt ? total(heads.sent) : 0 };
 }

@@ -57,6 +57,8 @@ export interface ApiSourceOptions {
 
 const GET_TIMEOUT_MS = 120_000;
 const GET_ATTEMPTS = 6;
+const PUBLISH_ATTEMPTS = 10;
+const PUBLISH_MS = 300;
 
 /** A recording of a running service. `release` is logged there; objects come by presigned URLs that are fetched in bulk. */
 export class ApiSource implements Source {
@@ -93,9 +95,17 @@ export class ApiSource implements Source {
     };
   }
 
+  /** Waits a little for entries that the log has taken and not yet published: that takes a second. */
   async entries(): Promise<ProvenEntry[]> {
-    const { entries } = await this.#options.api.receipt(this.#options.recordingId);
-    return entries.map(({ index, entry, proof }) => ({ index, entry: fromBase64Url(entry), proof }));
+    const { api, recordingId } = this.#options;
+    const { signal } = new AbortController();
+    for (let attempt = 0; ; attempt++) {
+      const { entries } = await api.receipt(recordingId);
+      if (attempt === PUBLISH_ATTEMPTS || entries.every(({ proof }) => proof !== null)) {
+        return entries.map(({ index, entry, proof }) => ({ index, entry: fromBase64Url(entry), proof }));
+      }
+      await api.environment.sleep(PUBLISH_MS, signal);
+    }
   }
 
   async object(name: ChunkName, range?: ByteRange): Promise<Bytes | undefined> {

@@ -7,7 +7,7 @@ import { ClientError } from './errors.ts';
 import { putObject } from './object-store.ts';
 import type { Outbox, SealedChunk } from './outbox.ts';
 import { isTransient, pauseAfter } from './patience.ts';
-import { Changes } from './turns.ts';
+import type { Changes } from './turns.ts';
 
 export interface UploaderOptions {
   api: Api;
