@@ -32,6 +32,7 @@ const main = commandGroup('', USAGE, {
   key: load(async () => (await import('./commands/key.ts')).key),
   exam: load(async () => (await import('./commands/exam.ts')).exam),
   record: load(async () => (await import('./commands/record.ts')).record),
+  fetch: load(async () => (await import('./commands/fetch.ts')).fetch),
   list: load(async () => (await import('./commands/list.ts')).list),
   serve: load(async () => (await import('./commands/serve.ts')).serve),
   token: load(async () => (await import('./commands/token.ts')).token),

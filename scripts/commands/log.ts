@@ -7,7 +7,7 @@ import { fetchCertificate, openLiveLog } from '../evidence/live-log.ts';
 import { command, commandGroup, parseTime, parseWords, SERVER_FLAGS, usageError } from '../shell/arguments.ts';
 import { CommandError, EXIT, type ExitCode } from '../shell/exits.ts';
 import { formatTime } from '../shell/figures.ts';
-import { readReceipt } from '../shell/receipt-text.ts';
+import { readReceiptFile } from '../shell/receipts.ts';
 import { connect } from '../shell/server.ts';
 import type { Shell } from '../shell/shell.ts';
 
@@ -104,7 +104,7 @@ const prove = command(USAGE_PROVE, async (words, shell) => {
   const path = positionals[0] ?? values.receipt;
   if (path === undefined || (positionals.length > 0 && values.receipt !== undefined))
     throw usageError('expected one RECEIPT');
-  const { record, vkey, server } = await readReceipt(path);
+  const { record, vkey, server } = await readReceiptFile(path);
   return unverifiable(async () => {
     const certificate =
       values.offline === undefined

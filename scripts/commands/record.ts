@@ -4,6 +4,7 @@ import type { Policy } from '../../crypto/format/policy.ts';
 import { toBase64Url, type Bytes } from '../../crypto/format/bytes.ts';
 import { parseReceipt } from '../../crypto/format/receipt.ts';
 import type { ExamLink } from '../../src/client/link.ts';
+import { formatReceipt } from '../../src/client/kept-receipt.ts';
 import { sleep } from '../../src/client/environment.ts';
 import { openFolderOutbox } from '../../src/client/outbox-node.ts';
 import { fetchPinnedPolicy } from '../../src/client/pinning.ts';
@@ -14,7 +15,6 @@ import { assignTracks, openSource, parseTrack, piecesOf, type SourceTrack } from
 import { command, parseCount, parseWords, SERVER_FLAGS, usageError } from '../shell/arguments.ts';
 import { CommandError, EXIT, type ExitCode } from '../shell/exits.ts';
 import { formatBytes, formatTime } from '../shell/figures.ts';
-import { formatReceipt } from '../shell/receipt-text.ts';
 import { connect, readExamLink, readTicketLink } from '../shell/server.ts';
 import type { Shell } from '../shell/shell.ts';
 
@@ -89,7 +89,15 @@ export const record = command(USAGE, async (words, shell) => {
     };
     return values.finish
       ? await session.finish(options)
-      : await session.run(options, tracks, await journal.positions(watched), pace);
+      : await session.run(
+          options,
+          tracks,
+          await journal.positions(
+            watched,
+            tracks.map(({ track }) => track),
+          ),
+          pace,
+        );
   } finally {
     await watched.close();
   }

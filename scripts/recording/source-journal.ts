@@ -29,13 +29,14 @@ export class SourceJournal {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return '';
       throw error;
     });
-    // A torn last line is one that was never durable, so its chunk was never put.
-    for (const line of text.slice(0, text.lastIndexOf('\n') + 1).split('\n')) {
+    // A torn last line was never durable, so its chunk was never put: it goes.
+    const whole = text.slice(0, text.lastIndexOf('\n') + 1);
+    for (const line of whole.split('\n')) {
       const [, key, length] = /^(\d+ \d+ \d+) (\d+)$/.exec(line) ?? [];
       if (key !== undefined) lengths.set(key, Number(length));
     }
     const file = await open(path, 'a', 0o600);
-    if (!text.endsWith('\n') && text !== '') await file.write('\n');
+    await file.truncate(whole.length);
     const directory = await open(dirname(path), 'r');
     await directory.sync();
     await directory.close();
@@ -74,28 +75,32 @@ export class SourceJournal {
     };
   }
 
-  /** Bytes of each track's source that are sealed and durable, over all epochs. */
-  async positions(outbox: Outbox): Promise<Map<number, number>> {
-    const positions = new Map<number, number>();
+  /** Bytes of these tracks' sources that are sealed and durable, over all epochs. */
+  async positions(outbox: Outbox, tracks: Iterable<number>): Promise<Map<number, number>> {
+    const positions = new Map([...tracks].map((track) => [track, 0]));
     for (const { epoch } of (await outbox.session())?.epochs ?? []) {
       const heads = await outbox.heads(epoch);
       const newest = heads?.tails.at(-1) ?? heads?.sent;
       if (!newest) continue;
       for (const { track, count } of parseHead(newest).tracks) {
-        for (let seq = 0; seq < count; seq++) {
-          const length = this.#lengths.get(`${epoch} ${track} ${seq}`);
-          if (length === undefined) {
-            throw new CommandError(
-              'storage',
-              'journal',
-              `the outbox does not say how much of track ${track} was recorded`,
-              'finish with --drain, and record the rest anew',
-            );
-          }
-          positions.set(track, (positions.get(track) ?? 0) + length);
-        }
+        const before = positions.get(track);
+        if (before === undefined) continue;
+        let length = 0;
+        for (let seq = 0; seq < count; seq++) length += this.#lengthOf({ epoch, track, seq });
+        positions.set(track, before + length);
       }
     }
     return positions;
+  }
+
+  #lengthOf({ epoch, track, seq }: Pick<SealedChunk, 'epoch' | 'track' | 'seq'>): number {
+    const length = this.#lengths.get(`${epoch} ${track} ${seq}`);
+    if (length !== undefined) return length;
+    throw new CommandError(
+      'storage',
+      'journal',
+      `the outbox does not say how much of track ${track} was recorded`,
+      '--finish closes this recording; record the rest anew, with another --outbox',
+    );
   }
 }

@@ -28,7 +28,7 @@ export interface SourceTrack extends NamedSource {
 const KIND_BY_NAME = new Map(
   Object.entries(TRACK_KINDS).map(([kind, name]) => [name as string, Number(kind) as TrackKind]),
 );
-const [MICROPHONE, EVENTS, MIXED, PHOTO] = [3, 4, 5, 6] as const satisfies readonly TrackKind[];
+const [MICROPHONE, EVENTS, MIXED, PHOTO, ABOUT] = [3, 4, 5, 6, 7] as const satisfies readonly TrackKind[];
 export const TRACK_KIND_NAMES = [...KIND_BY_NAME.keys()].join(', ');
 
 const EXTENSIONS: Readonly<Record<string, { kind: TrackKind; codec: string }>> = {
@@ -43,6 +43,7 @@ const EXTENSIONS: Readonly<Record<string, { kind: TrackKind; codec: string }>> =
   jsonl: { kind: EVENTS, codec: 'application/x-ndjson' },
   jpg: { kind: PHOTO, codec: 'image/jpeg' },
   png: { kind: PHOTO, codec: 'image/png' },
+  json: { kind: ABOUT, codec: 'application/json' },
 };
 
 export function parseKind(name: string): TrackKind {
