@@ -6,6 +6,7 @@ import { parseReceipt } from '../../crypto/format/receipt.ts';
 import type { ExamLink } from '../../src/client/link.ts';
 import { formatReceipt } from '../../src/client/kept-receipt.ts';
 import { sleep } from '../../src/client/environment.ts';
+import type { SealedMedia } from '../../src/client/live-epoch.ts';
 import { openFolderOutbox } from '../../src/client/outbox-node.ts';
 import { fetchPinnedPolicy } from '../../src/client/pinning.ts';
 import { Recorder, type RecorderOptions, type RecorderProgress } from '../../src/client/recorder.ts';
@@ -75,13 +76,13 @@ export const record = command(USAGE, async (words, shell) => {
   const session = new RecordingSession(shell, link, policy, values.outbox, values.json, patience);
   const outbox = await openFolderOutbox({ directory: values.outbox });
   const journal = await SourceJournal.open(join(values.outbox, 'sources.journal'));
-  const watched = journal.around(outbox);
   try {
     const options = {
       api,
       link,
-      outbox: watched,
+      outbox,
       tracks,
+      onSealed: (sealed: SealedMedia) => journal.remember(sealed),
       ...(values.name !== undefined && { about: { name: values.name } }),
       onProgress: (progress: RecorderProgress) => {
         session.tell(progress);
@@ -93,13 +94,14 @@ export const record = command(USAGE, async (words, shell) => {
           options,
           tracks,
           await journal.positions(
-            watched,
+            outbox,
             tracks.map(({ track }) => track),
           ),
           pace,
         );
   } finally {
-    await watched.close();
+    await journal.close();
+    await outbox.close();
   }
 });
 

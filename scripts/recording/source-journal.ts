@@ -1,8 +1,7 @@
 import { open, readFile, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import type { Bytes } from '../../crypto/format/bytes.ts';
-import { parseChunkHead } from '../../crypto/format/chunk.ts';
 import { parseHead } from '../../crypto/format/head.ts';
+import type { SealedMedia } from '../../src/client/live-epoch.ts';
 import type { Outbox, SealedChunk } from '../../src/client/outbox.ts';
 import { CommandError } from '../shell/exits.ts';
 
@@ -12,7 +11,7 @@ import { CommandError } from '../shell/exits.ts';
  * position = sum over the counted chunks, exact to the byte.
  *
  * A line is durable *before* its chunk is put: a crash between the two leaves a line that no tail counts, and the next
- * process ignores it. A line holds numbers only: `<epoch> <track> <seq> <plaintext bytes>`.
+ * process ignores it. A line holds numbers only: `<epoch> <track> <seq> <media bytes>`.
  */
 export class SourceJournal {
   readonly #file: FileHandle;
@@ -43,36 +42,15 @@ export class SourceJournal {
     return new SourceJournal(file, lengths);
   }
 
-  async #remember({ epoch, track, seq }: SealedChunk, object: Bytes): Promise<void> {
-    const { plaintextLength, isPadded } = parseChunkHead(object, object.length).header;
-    if (isPadded) return; // its media's length is sealed, so no position can be told; `positions` says so
-    await this.#file.write(`${epoch} ${track} ${seq} ${plaintextLength}\n`);
+  /** Durable when it returns; the recorder calls it before it puts the chunk. */
+  async remember({ epoch, track, seq, mediaBytes }: SealedMedia): Promise<void> {
+    await this.#file.write(`${epoch} ${track} ${seq} ${mediaBytes}\n`);
     await this.#file.datasync();
-    this.#lengths.set(`${epoch} ${track} ${seq}`, plaintextLength);
+    this.#lengths.set(`${epoch} ${track} ${seq}`, mediaBytes);
   }
 
-  /** The same outbox, with every chunk noted here first. */
-  around(outbox: Outbox): Outbox {
-    return {
-      session: () => outbox.session(),
-      saveSession: (session) => outbox.saveSession(session),
-      heads: (epoch) => outbox.heads(epoch),
-      saveHeads: (epoch, heads) => outbox.saveHeads(epoch, heads),
-      put: async (chunk, object, tail) => {
-        await this.#remember(chunk, object);
-        await outbox.put(chunk, object, tail);
-      },
-      object: (chunk) => outbox.object(chunk),
-      chunks: (epoch) => outbox.chunks(epoch),
-      release: (epoch, counts) => outbox.release(epoch, counts),
-      get backlogBytes() {
-        return outbox.backlogBytes;
-      },
-      close: async () => {
-        await this.#file.close();
-        await outbox.close();
-      },
-    };
+  async close(): Promise<void> {
+    await this.#file.close();
   }
 
   /** Bytes of these tracks' sources that are sealed and durable, over all epochs. */
