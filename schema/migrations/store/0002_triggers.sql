@@ -73,7 +73,7 @@ WHEN NEW.last_url_ms < OLD.last_url_ms OR NEW.releases < OLD.releases OR NEW.las
   OR (OLD.deleted_ms IS NOT NULL AND NEW.deleted_ms IS NOT OLD.deleted_ms)
 BEGIN SELECT RAISE(ABORT, 'what happened to a recording is not taken back'); END;
 CREATE TRIGGER recordings_delete_their_keys_first BEFORE UPDATE ON recordings
-WHEN NEW.state = 'deleted' AND (
+WHEN OLD.state = 'purging' AND NEW.state = 'deleted' AND (
   EXISTS (SELECT 1 FROM wraps WHERE recording_id = NEW.id) OR EXISTS (SELECT 1 FROM grants WHERE recording_id = NEW.id)
 )
 BEGIN SELECT RAISE(ABORT, 'wraps and grants are destroyed before a recording is deleted'); END;

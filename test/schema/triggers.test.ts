@@ -1,0 +1,265 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import Database from 'better-sqlite3';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { openSqliteStore } from '../../src/server/adapters/sqlite.ts';
+import { openSqliteVault } from '../../src/server/adapters/vault-sqlite.ts';
+import type { RecordingState } from '../../src/server/store.ts';
+import {
+  bring,
+  enrolled,
+  grantRow,
+  granted,
+  keyRow,
+  newBytes,
+  newHash,
+  newId,
+  open,
+  OPENED_MS,
+  publish,
+} from '../server/adapters/store/rows.ts';
+
+/** What the database says, and the statement that makes it say so; `:name` is the id of the recording in that state. */
+type Case = readonly [message: string, sql: string];
+
+const STATES = ['open', 'closed', 'abandoned', 'purging', 'deleted', 'verified'] as const satisfies RecordingState[];
+const FORWARD: Record<RecordingState, RecordingState[]> = {
+  open: ['closed', 'abandoned', 'purging'],
+  closed: ['purging'],
+  abandoned: ['purging'],
+  purging: ['deleted'],
+  deleted: ['verified'],
+  verified: [],
+};
+
+const STORE_CASES: Case[] = [
+  // ---- the log
+  ['a log entry goes to the next position', `INSERT INTO log_entries VALUES (99999, NULL, x'7b7d')`],
+  ['a log entry goes to the next position', `INSERT INTO log_entries VALUES (0, NULL, x'7b7d')`],
+  ['a log entry goes to the next position', `INSERT OR REPLACE INTO log_entries VALUES (0, NULL, x'7b7d')`],
+  ['a log entry goes to the next position', `INSERT INTO log_entries (bytes) VALUES (x'7b7d')`],
+  ['a log entry never changes', `UPDATE log_entries SET bytes = x'7b7d' WHERE position = 0`],
+  ['a log entry never changes', `UPDATE log_entries SET recording_id = NULL WHERE position = 1`],
+  ['a log entry never changes', `UPDATE log_entries SET position = 99999 WHERE position = 0`],
+  ['a log entry is never deleted', 'DELETE FROM log_entries WHERE position = (SELECT MAX(position) FROM log_entries)'],
+  // ---- checkpoints and tiles
+  ['a checkpoint is larger than the one before', `INSERT INTO checkpoints VALUES (1, 'forked', 0)`],
+  ['a checkpoint is larger than the one before', `INSERT OR REPLACE INTO checkpoints VALUES (2, 'forked', 0)`],
+  ['a checkpoint covers entries that exist', `INSERT INTO checkpoints VALUES (99999, 'ahead', 0)`],
+  ['a checkpoint never changes', `UPDATE checkpoints SET note = 'forked'`],
+  ['a checkpoint is never deleted', 'DELETE FROM checkpoints'],
+  ['a tile only grows', 'UPDATE tiles SET hashes = substr(hashes, 1, 32)'],
+  ['a tile only grows', 'UPDATE tiles SET hashes = zeroblob(96)'],
+  ['a tile only grows', 'UPDATE tiles SET position = 9'],
+  ['a tile is never deleted', 'DELETE FROM tiles'],
+  // ---- policies and keys
+  [
+    'a policy has a higher seq than the one before',
+    `INSERT INTO policies SELECT exam_id, seq, 'other', owner_hash, bytes, 0 FROM policies`,
+  ],
+  [
+    'a policy has a higher seq than the one before',
+    `INSERT OR REPLACE INTO policies SELECT exam_id, seq, 'other', owner_hash, bytes, 0 FROM policies`,
+  ],
+  [
+    'a policy has a higher seq than the one before',
+    `INSERT OR REPLACE INTO policies SELECT 'other', 1, policy_hash, owner_hash, bytes, 0 FROM policies`,
+  ],
+  ['a policy never changes', `UPDATE policies SET bytes = x'00'`],
+  ['a policy is never deleted', 'DELETE FROM policies'],
+  ['a key document never changes', 'UPDATE key_documents SET op = 3'],
+  ['a key document is never deleted', 'DELETE FROM key_documents'],
+  // ---- a recording's obligation
+  ['delete_by is never put off', 'UPDATE recordings SET delete_by_ms = delete_by_ms + 1 WHERE id = :open'],
+  ['delete_by is never put off', 'UPDATE recordings SET delete_by_ms = delete_by_ms + 1 WHERE id = :purging'],
+  ...['opened_ms = 0', `exam_id = 'x'`, `id = 'x'`, 'practice = 1', 'opened_position = 0', `ticket = 'x'`].map(
+    (change): Case => [
+      'what a recording was opened with never changes',
+      `UPDATE recordings SET ${change} WHERE id = :open`,
+    ],
+  ),
+  ...['last_url_ms = last_url_ms - 1', 'releases = releases - 1', 'last_epoch = last_epoch - 1'].map((change): Case => [
+    'what happened to a recording is not taken back',
+    `UPDATE recordings SET ${change} WHERE id = :open`,
+  ]),
+  [
+    'what happened to a recording is not taken back',
+    'UPDATE recordings SET deleted_ms = deleted_ms - 1 WHERE id = :deleted',
+  ],
+  ['a recording leaves a tombstone', 'DELETE FROM recordings WHERE id = :verified'],
+  [
+    'a recording begins open',
+    `INSERT INTO recordings SELECT 'new', exam_id, 'closed', 0, 0, 0, 0, 0, NULL, 0, 0, 0, 0, 0, 0, 0, NULL
+      FROM recordings WHERE id = :open`,
+  ],
+  ...['INSERT', 'INSERT OR REPLACE'].flatMap((insert): Case[] =>
+    [`id, 'unused'`, `'new', ticket`].map((values): Case => [
+      'a recording begins once, and a ticket opens one',
+      `${insert} INTO recordings (id, ticket, exam_id, state, practice, opened_ms, delete_by_ms, uploads_until_ms,
+          opened_position, last_epoch, seen_ms, releases, last_url_ms, objects, bytes)
+        SELECT ${values}, exam_id, 'open', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 FROM recordings WHERE id = :verified`,
+    ]),
+  ),
+  [
+    'wraps and grants are destroyed before a recording is deleted',
+    `UPDATE recordings SET state = 'deleted', deleted_ms = 1 WHERE id = :purging`,
+  ],
+  ...STATES.flatMap((from) =>
+    STATES.filter((to) => to !== from && !FORWARD[from].includes(to)).map((to): Case => [
+      'a state never goes back or skips one',
+      `UPDATE recordings SET state = '${to}' WHERE id = :${from}`,
+    ]),
+  ),
+  // ---- epochs and keys
+  [
+    'an epoch begins once, in an open recording',
+    `INSERT INTO epochs SELECT :closed, 1, open_hash, open, policy_hash, recorder_pk, token_hash, 0, NULL, NULL, NULL
+      FROM epochs WHERE recording_id = :open`,
+  ],
+  ['an epoch begins once, in an open recording', 'INSERT OR REPLACE INTO epochs SELECT * FROM epochs'],
+  ...[`open = x'00'`, `open_hash = 'x'`, `recorder_pk = 'x'`, `token_hash = 'x'`, 'epoch = 5', 'opened_ms = 1'].map(
+    (change): Case => [
+      'what an epoch was opened with never changes',
+      `UPDATE epochs SET ${change} WHERE recording_id = :open`,
+    ],
+  ),
+  ['a head has a higher seq than the one before', `UPDATE epochs SET head_hash = 'other' WHERE recording_id = :closed`],
+  ['an epoch goes only with its recording', 'DELETE FROM epochs WHERE recording_id = :closed'],
+  ['a track never loses a chunk', 'UPDATE tracks SET count = -1 WHERE recording_id = :open'],
+  [
+    'wraps come with an epoch',
+    `INSERT INTO wraps SELECT recording_id, 1, '[]', shield, wraps FROM wraps WHERE recording_id = :closed`,
+  ],
+  ['wraps go only with a deletion', 'DELETE FROM wraps WHERE recording_id = :open'],
+  ['wraps go only with a deletion', 'DELETE FROM wraps WHERE recording_id = :abandoned'],
+  ['a wrap never changes', `UPDATE wraps SET wraps = x'00' WHERE recording_id = :open`],
+  [
+    'a deletion has begun',
+    `INSERT INTO grants SELECT :purging, 0, 'late', to_key_id, shield, "grant", wrap FROM grants`,
+  ],
+  ['grants go only with a deletion', 'DELETE FROM grants WHERE recording_id = :open'],
+  ['a grant never changes', `UPDATE grants SET wrap = x'00' WHERE recording_id = :open`],
+];
+
+const ALLOWED: string[] = [
+  `INSERT INTO log_entries SELECT MAX(position) + 1, NULL, x'7b7d' FROM log_entries`,
+  `INSERT INTO checkpoints VALUES (3, 'larger', 0)`,
+  `UPDATE tiles SET hashes = CAST(hashes || zeroblob(32) AS BLOB)`,
+  'UPDATE recordings SET delete_by_ms = delete_by_ms - 1 WHERE id = :open',
+  'UPDATE recordings SET last_url_ms = last_url_ms + 1, releases = releases + 1 WHERE id = :closed',
+  `UPDATE epochs SET head_hash = 'next', head_seq = 1 WHERE recording_id = :closed`,
+  'UPDATE tracks SET count = count + 1 WHERE recording_id = :open',
+  'DELETE FROM wraps WHERE recording_id = :purging',
+  ...STATES.flatMap((from) =>
+    FORWARD[from]
+      .filter((to) => to !== 'deleted')
+      .map((to) => `UPDATE recordings SET state = '${to}' WHERE id = :${from}`),
+  ),
+];
+
+const VAULT_CASES: Case[] = [
+  ['a slot never moves', 'UPDATE slots SET slot = 77 WHERE slot = 1'],
+  ['a slot is zeroed and used again', 'DELETE FROM slots WHERE slot = 1'],
+  ['a share never changes', 'UPDATE slots SET share = randomblob(32) WHERE is_free = 0'],
+  ['a free slot holds zeros', 'UPDATE slots SET is_free = 1 WHERE is_free = 0'],
+];
+
+/** Runs one statement as an operator's shell would: default settings, then takes it back. */
+function run(database: Database.Database, sql: string, names: Record<string, string> = {}): void {
+  database.exec('BEGIN');
+  try {
+    database.prepare(sql).run(names);
+  } finally {
+    if (database.inTransaction) database.exec('ROLLBACK');
+  }
+}
+
+const messagesOf = (database: Database.Database): string[] =>
+  database
+    .prepare<[], { sql: string }>(`SELECT sql FROM sqlite_schema WHERE type = 'trigger'`)
+    .all()
+    .map(({ sql }) => /RAISE\(ABORT, '([^']*)'\)/.exec(sql)![1]!)
+    .sort();
+
+const folder = mkdtempSync(join(tmpdir(), 'zeroreel-triggers-'));
+
+afterAll(() => {
+  rmSync(folder, { recursive: true });
+});
+
+describe("the store's database refuses by itself", () => {
+  let database: Database.Database;
+  const recordings: Record<string, string> = {};
+
+  beforeAll(async () => {
+    const path = join(folder, 'store.db');
+    const store = openSqliteStore({ path });
+    const policy = await publish(store);
+    for (const state of STATES) {
+      const { recording } = await open(store, { ticket: newHash() }, policy);
+      await bring(store, recording.id, state);
+      recordings[state] = recording.id;
+    }
+    const grant = grantRow(recordings['open']!);
+    await store.addGrant(grant, granted(grant));
+    const key = keyRow();
+    await store.enrolKey(key, enrolled(key));
+    await store.publish({ size: 2, note: 'two', publishedMs: 0 }, [{ level: 0, index: 0, hashes: newBytes(64) }], 0);
+    await store.close();
+    database = new Database(path);
+    database.pragma('recursive_triggers = OFF');
+  });
+
+  afterAll(() => {
+    database.close();
+  });
+
+  it.each(STORE_CASES)('%s: %s', (message, sql) => {
+    expect(() => {
+      run(database, sql, recordings);
+    }).toThrow(expect.objectContaining({ code: 'SQLITE_CONSTRAINT_TRIGGER', message }) as Error);
+  });
+
+  it('and each of its triggers has a case above', () => {
+    expect([...new Set(STORE_CASES.map(([message]) => message))].sort()).toEqual(messagesOf(database));
+  });
+
+  it.each(ALLOWED)('but allows: %s', (sql) => {
+    expect(() => {
+      run(database, sql, recordings);
+    }).not.toThrow();
+  });
+});
+
+describe("the vault's database refuses by itself", () => {
+  let database: Database.Database;
+
+  beforeAll(async () => {
+    const path = join(folder, 'vault.db');
+    const vault = openSqliteVault({ path });
+    await vault.put(newId(), 0, newBytes(32), OPENED_MS);
+    await vault.close();
+    database = new Database(path);
+  });
+
+  afterAll(() => {
+    database.close();
+  });
+
+  it.each(VAULT_CASES)('%s: %s', (message, sql) => {
+    expect(() => {
+      run(database, sql);
+    }).toThrow(expect.objectContaining({ code: 'SQLITE_CONSTRAINT_TRIGGER', message }) as Error);
+  });
+
+  it('and each of its triggers has a case above', () => {
+    expect(VAULT_CASES.map(([message]) => message).sort()).toEqual(messagesOf(database));
+  });
+
+  it('but allows a slot to be zeroed', () => {
+    expect(() => {
+      run(database, 'UPDATE slots SET share = zeroblob(32), is_free = 1');
+    }).not.toThrow();
+  });
+});
