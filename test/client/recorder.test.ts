@@ -10,13 +10,8 @@ import type { Outbox } from '../../src/client/outbox.ts';
 import { RecordingReader } from '../../src/client/reader.ts';
 import { Recorder, type RecorderOptions } from '../../src/client/recorder.ts';
 import { ApiSource } from '../../src/client/source.ts';
+import { TRACKS } from './known-media.ts';
 import { TestService, type TestExam } from './service.ts';
-
-const TRACKS = [
-  { track: 1, kind: 1, codec: 'video/webm' },
-  { track: 2, kind: 2, codec: 'video/webm' },
-  { track: 3, kind: 4, codec: 'application/x-ndjson' },
-] as const;
 
 let service: TestService;
 let exam: TestExam;
