@@ -15,9 +15,9 @@ export interface AuditOptions {
   readonly graceMs?: number;
   /** The second look at a deleted recording must be logged this long after the deletion. Default 48 h. */
   readonly verifyWithinMs?: number;
-  /** Longest silence between heartbeats. Default 25 h: 24 h and an hour for a job to come round. */
+  /** Longest silence between heartbeats. Default 24 h, as PROTOCOL.md section 12 says. */
   readonly heartbeatMs?: number;
-  /** Longest time without a finished purge run while recordings are owed. Default 25 h. */
+  /** Longest time without a finished purge run while recordings are owed. Default 24 h. */
   readonly runMs?: number;
   /** How far `at` may run backwards between entries: several servers, several clocks. Default 10 min. */
   readonly skewMs?: number;
@@ -92,8 +92,8 @@ export class Audit {
       verifyWithinMs: options.verifyWithinMs ?? DEFAULT_TOLERANCES.verifyWithinMs,
     };
     this.#options = {
-      heartbeatMs: options.heartbeatMs ?? 25 * HOUR_MS,
-      runMs: options.runMs ?? 25 * HOUR_MS,
+      heartbeatMs: options.heartbeatMs ?? 24 * HOUR_MS,
+      runMs: options.runMs ?? 24 * HOUR_MS,
       skewMs: options.skewMs ?? 10 * MINUTE_MS,
       onObligation: options.onObligation ?? (() => undefined),
     };
