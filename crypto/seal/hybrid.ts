@@ -21,26 +21,39 @@ async function hmac(key: Uint8Array, message: Bytes): Promise<Bytes> {
   return new Uint8Array(await subtle().sign('HMAC', imported, message));
 }
 
-function labeledExtract(salt: Uint8Array, label: string, ikm: Uint8Array): Promise<Bytes> {
-  return hmac(salt, concat(utf8('HPKE-v1'), SUITE_ID, utf8(label), ikm));
+function labeledExtract(suiteId: Uint8Array, salt: Uint8Array, label: string, ikm: Uint8Array): Promise<Bytes> {
+  return hmac(salt, concat(utf8('HPKE-v1'), suiteId, utf8(label), ikm));
 }
 
 /** For at most 32 bytes, so that one HMAC block is all of HKDF-Expand. */
-async function labeledExpand(secret: Uint8Array, label: string, info: Uint8Array, length: number): Promise<Bytes> {
+async function labeledExpand(
+  suiteId: Uint8Array,
+  secret: Uint8Array,
+  label: string,
+  info: Uint8Array,
+  length: number,
+): Promise<Bytes> {
   const size = Uint8Array.of(length >> 8, length & 0xff);
-  const block = await hmac(secret, concat(size, utf8('HPKE-v1'), SUITE_ID, utf8(label), info, Uint8Array.of(1)));
+  const block = await hmac(secret, concat(size, utf8('HPKE-v1'), suiteId, utf8(label), info, Uint8Array.of(1)));
   return block.slice(0, length);
 }
 
-/** RFC 9180 section 5.1, KeySchedule in base mode: psk and psk_id are empty. */
-export async function keySchedule(sharedSecret: Uint8Array, info: Uint8Array): Promise<{ key: Bytes; nonce: Bytes }> {
-  const pskIdHash = await labeledExtract(NONE, 'psk_id_hash', NONE);
-  const infoHash = await labeledExtract(NONE, 'info_hash', info);
+/**
+ * RFC 9180 section 5.1, KeySchedule in base mode: psk and psk_id are empty. `suiteId` is another one only where the published
+ * vectors were made for another AEAD with a key of 32 bytes.
+ */
+export async function keySchedule(
+  sharedSecret: Uint8Array,
+  info: Uint8Array,
+  suiteId: Uint8Array = SUITE_ID,
+): Promise<{ key: Bytes; nonce: Bytes }> {
+  const pskIdHash = await labeledExtract(suiteId, NONE, 'psk_id_hash', NONE);
+  const infoHash = await labeledExtract(suiteId, NONE, 'info_hash', info);
   const context = concat(MODE_BASE, pskIdHash, infoHash);
-  const secret = await labeledExtract(sharedSecret, 'secret', NONE);
+  const secret = await labeledExtract(suiteId, sharedSecret, 'secret', NONE);
   return {
-    key: await labeledExpand(secret, 'key', context, 32),
-    nonce: await labeledExpand(secret, 'base_nonce', context, 12),
+    key: await labeledExpand(suiteId, secret, 'key', context, 32),
+    nonce: await labeledExpand(suiteId, secret, 'base_nonce', context, 12),
   };
 }
 
