@@ -32,12 +32,16 @@ const main = commandGroup('', USAGE, {
   key: load(async () => (await import('./commands/key.ts')).key),
   exam: load(async () => (await import('./commands/exam.ts')).exam),
   record: load(async () => (await import('./commands/record.ts')).record),
-  fetch: load(async () => (await import('./commands/fetch.ts')).fetch),
+  receipt: load(async () => (await import('./commands/receipt.ts')).receipt),
   list: load(async () => (await import('./commands/list.ts')).list),
+  fetch: load(async () => (await import('./commands/fetch.ts')).fetch),
+  export: load(async () => (await import('./commands/casefile.ts')).exportCommand),
+  verify: load(async () => (await import('./commands/casefile.ts')).verify),
+  grant: load(async () => (await import('./commands/grant.ts')).grant),
   serve: load(async () => (await import('./commands/serve.ts')).serve),
   token: load(async () => (await import('./commands/token.ts')).token),
-  log: load(async () => (await import('./commands/log.ts')).log),
   purge: load(async () => (await import('./commands/purge.ts')).purge),
+  log: load(async () => (await import('./commands/log.ts')).log),
 });
 
 async function run(words: readonly string[], shell: Shell): Promise<ExitCode> {

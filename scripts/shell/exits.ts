@@ -65,7 +65,7 @@ const CLIENT_EXITS = {
   ended: 'unwell',
   gap: 'unwell',
   'no-key': 'key',
-  casefile: 'violation',
+  casefile: 'unverifiable',
 } as const satisfies Record<ClientErrorCode, ExitName>;
 
 /** Every other refusal by the protocol means that a record is not what its signer made: a violation. */
