@@ -83,6 +83,9 @@ describe('a signed checkpoint', () => {
   });
 
   it('is not opened with a witness key in the place of the log key', async () => {
-    await expect(openCheckpoint(await signed(), encodeVkey(witnessKey), ORIGIN)).rejects.toMatchObject(isRefused);
+    const alone = `${text}\n${await cosignLine(text, witnessKey, 1, witness.sign)}`;
+    for (const note of [await signed(), alone]) {
+      await expect(openCheckpoint(note, encodeVkey(witnessKey), ORIGIN)).rejects.toMatchObject(isRefused);
+    }
   });
 });

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { base64 } from '@scure/base';
 import { describe, expect, it } from 'vitest';
-import { toHex, utf8 } from '../../../crypto/format/bytes.ts';
+import { concat, toHex, utf8 } from '../../../crypto/format/bytes.ts';
 import { openCheckpoint, signCheckpoint } from '../../../crypto/log/checkpoint.ts';
 import {
   addSignatures,
@@ -123,6 +123,14 @@ describe('a signed note', () => {
     const forged = await cosignLine('another text\n', witnessKey, TIME, witness.sign);
     await expect(openNote(addSignatures(note, forged), [logKey, witnessKey])).rejects.toMatchObject(isRefused);
     expect((await openNote(addSignatures(note, forged), [logKey])).signatures).toHaveLength(1);
+  });
+
+  it('is refused when the line of a known witness is too short for a time and a signature, or too long', async () => {
+    const note = await signNote(TEXT, logKey, log.sign);
+    for (const length of [1, 7, 8, 71, 73]) {
+      const line = `\u2014 ${witnessKey.name} ${base64.encode(concat(witnessKey.id, new Uint8Array(length)))}\n`;
+      await expect(openNote(note + line, [logKey, witnessKey]), `${length} bytes`).rejects.toMatchObject(isRefused);
+    }
   });
 
   it('holds with 100 signature lines and is refused with 101', async () => {

@@ -173,6 +173,14 @@ describe('the tree out of tiles is the tree out of leaves', () => {
     expect(asked.sort()).toEqual(['tile/0/000', 'tile/0/002.p/188', 'tile/1/000.p/2']);
   });
 
+  it('grown again from an older size, over tiles that are wider by now, is the same', async () => {
+    const store = new TileStore();
+    await store.append(leaves.slice(0, 300));
+    const first = await growTiles(300, leaves.slice(300, 500), store.read);
+    await store.append(leaves.slice(300, 500));
+    expect(await growTiles(300, leaves.slice(300, 500), store.read)).toEqual(first);
+  });
+
   it('a store that gives a short or ragged tile is refused', async () => {
     const cut = (bytes: number): Promise<unknown> => growTiles(10, leaves.slice(10, 12), () => [new Uint8Array(bytes)]);
     await expect(cut(9 * 32)).rejects.toMatchObject({ code: 'log' });
