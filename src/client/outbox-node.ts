@@ -171,13 +171,13 @@ class FolderOutbox implements Outbox {
     this.#heads.set(chunk.epoch, { ...heads, tails: [...earlier, tail] });
   }
 
-  async object(chunk: SealedChunk): Promise<Bytes> {
+  async object(chunk: SealedChunk, buffer?: Bytes): Promise<Bytes> {
     const path = this.#chunkPath(chunk);
     const file = await open(path, 'r').catch((cause: unknown) => {
       throw new ClientError('outbox-damaged', `${path}: the chunk cannot be opened`, { cause });
     });
     try {
-      return await readExactly(file, path, 0, chunk.bytes);
+      return await readExactly(file, path, 0, chunk.bytes, buffer);
     } finally {
       await file.close();
     }
@@ -273,9 +273,15 @@ async function syncDirectory(path: string): Promise<void> {
   }
 }
 
-async function readExactly(file: FileHandle, path: string, from: number, length: number): Promise<Bytes> {
+async function readExactly(
+  file: FileHandle,
+  path: string,
+  from: number,
+  length: number,
+  buffer?: Bytes,
+): Promise<Bytes> {
   if (from < 0) throw damaged(path, 'it is cut off');
-  const bytes = new Uint8Array(length);
+  const bytes = buffer && buffer.length >= length ? buffer.subarray(0, length) : new Uint8Array(length);
   for (let at = 0; at < length;) {
     const { bytesRead } = await file.read(bytes, at, length - at, from + at);
     if (bytesRead === 0) throw damaged(path, `expected ${from + length} bytes, found ${from + at}`);

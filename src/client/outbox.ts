@@ -94,8 +94,11 @@ export interface Outbox {
    * Throws `outbox-full` with nothing stored and nothing evicted.
    */
   put(chunk: SealedChunk, object: Bytes, tail: Bytes): Promise<void>;
-  /** The object exactly as it was put; throws `outbox-damaged` where its length is another. */
-  object(chunk: SealedChunk): Promise<Bytes>;
+  /**
+   * The object exactly as it was put, in `buffer` where that is given and large enough; throws `outbox-damaged` where its
+   * length is another.
+   */
+  object(chunk: SealedChunk, buffer?: Bytes): Promise<Bytes>;
   /** What is there, by track and seq. */
   chunks(epoch: number): Promise<SealedChunk[]>;
   /** Drops what a receipt covers: per track, every chunk below `counts`. */

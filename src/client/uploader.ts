@@ -1,6 +1,6 @@
 /** Carries one epoch's sealed chunks from the outbox to the bucket. Knows no key; the same code serves live and dead epochs. */
 import { UPLOAD_WINDOW, UPLOADS_PER_CALL } from '../../schema/api.ts';
-import { toBase64Url } from '../../crypto/format/bytes.ts';
+import { toBase64Url, type Bytes } from '../../crypto/format/bytes.ts';
 import { sha256 } from '../../crypto/format/hash.ts';
 import type { Api } from './api.ts';
 import { ClientError } from './errors.ts';
@@ -25,6 +25,8 @@ export interface UploaderOptions {
 }
 
 const DEFAULT_CONCURRENCY = 4;
+/** fetch copies a body before it sends it, so a chunk in flight is in memory twice: this bounds both, beside one chunk at least. */
+const MOST_BYTES_IN_FLIGHT = 8.5 * 2 ** 20;
 /** A PUT may take this long plus what its bytes take at 32 KiB/s. */
 const PUT_BASE_MS = 30_000;
 const SLOWEST_BYTES_PER_MS = 32;
@@ -56,6 +58,8 @@ export class Uploader {
   readonly #ready: SignedPut[] = [];
   #limit: number;
   #sending = 0;
+  #bytesInFlight = 0;
+  readonly #buffers: Bytes[] = [];
   #calm = 0;
   #isAsking = false;
   #troubles = 0;
@@ -127,11 +131,14 @@ export class Uploader {
 
   #pump(): void {
     if (this.#failure || this.#options.signal.aborted) return;
-    while (this.#sending < this.#limit && this.#ready.length > 0) {
-      const next = this.#ready.shift()!;
+    for (let next = this.#ready[0]; next && this.#maySend(next); next = this.#ready[0]) {
+      this.#ready.shift();
+      const { bytes } = next.item.chunk;
       this.#sending += 1;
+      this.#bytesInFlight += bytes;
       void this.#send(next).finally(() => {
         this.#sending -= 1;
+        this.#bytesInFlight -= bytes;
         this.#advance();
       });
     }
@@ -143,6 +150,11 @@ export class Uploader {
       this.#isAsking = false;
       this.#advance();
     });
+  }
+
+  #maySend({ item }: SignedPut): boolean {
+    if (this.#sending === 0) return true;
+    return this.#sending < this.#limit && this.#bytesInFlight + item.chunk.bytes <= MOST_BYTES_IN_FLIGHT;
   }
 
   #advance(): void {
@@ -186,8 +198,9 @@ export class Uploader {
 
   async #send({ item, url, headers }: SignedPut): Promise<void> {
     const { api, outbox, signal } = this.#options;
+    const buffer = this.#buffers.pop();
     try {
-      const object = await outbox.object(item.chunk);
+      const object = await outbox.object(item.chunk, buffer);
       const timeoutMs = PUT_BASE_MS + object.length / SLOWEST_BYTES_PER_MS;
       const outcome = await putObject(api.environment, { url, headers }, object, timeoutMs, signal);
       item.state = outcome === 'stored' ? 'stored' : 'waiting';
@@ -200,6 +213,8 @@ export class Uploader {
       } else {
         await this.#pause();
       }
+      // Buffers go round: megabytes made anew for every chunk pile up faster than they are collected.
+      this.#buffers.push(new Uint8Array(object.buffer));
     } catch (error) {
       item.state = 'waiting';
       if (error instanceof ClientError && error.code === 'unreachable') this.#shrink();
