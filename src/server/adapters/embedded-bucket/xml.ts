@@ -31,12 +31,26 @@ export function renderError(value: XmlValue): string {
   return `<?xml version="1.0" encoding="UTF-8"?>\n${element('Error', value)}`;
 }
 
+const NAMED: Record<string, string> = { amp: '&', lt: '<', gt: '>', quot: '"', apos: "'" };
+
+/** The five named entities and numeric ones, which Go's and Java's writers use for quotes and line ends (XML 1.0, section 4.1). */
+function decodeEntities(text: string): string {
+  return text.replaceAll(/&([^;&]{0,10});?/g, (_, entity: string) => {
+    const numeric = /^#(?:x([0-9a-fA-F]{1,6})|(\d{1,7}))$/.exec(entity);
+    const point = numeric ? Number.parseInt(numeric[1] ?? numeric[2]!, numeric[1] === undefined ? 10 : 16) : -1;
+    const decoded = point > 0 && point <= 0x10ffff ? String.fromCodePoint(point) : NAMED[entity];
+    if (decoded === undefined) throw new S3Error('MalformedXML', 'expected no entity but the predefined ones');
+    return decoded;
+  });
+}
+
 const parser = new XMLParser({
   parseTagValue: false,
   trimValues: false,
-  processEntities: true,
+  processEntities: false,
   ignoreDeclaration: true,
   removeNSPrefix: true,
+  tagValueProcessor: (_, text) => decodeEntities(text),
 });
 
 /** A parsed element: its text, or its children by name. */
