@@ -78,7 +78,7 @@ export class Audit {
   #nextIndex = 0;
   #from: number | null = null;
   #until: number | null = null;
-  #newest = -Infinity;
+  #newest = 0;
   #heartbeat: number | undefined;
   #run: number | undefined;
   #opened = 0;
@@ -103,14 +103,8 @@ export class Audit {
   /** Takes the next entry of the log. Never throws on hostile bytes: they are a finding. */
   accept({ index, bytes }: AuditItem): void {
     if (index !== this.#nextIndex) {
-      this.#report(
-        'violation',
-        'index',
-        index,
-        null,
-        this.#newest,
-        `entry ${index} follows where ${this.#nextIndex} belongs`,
-      );
+      const message = `entry ${index} follows where ${this.#nextIndex} belongs`;
+      this.#report('violation', 'index', index, this.#newest, message);
     }
     this.#nextIndex = index + 1;
     this.#entries++;
@@ -119,7 +113,7 @@ export class Audit {
       entry = decodeEntry(bytes);
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
-      this.#report('violation', 'undecodable', index, null, this.#newest, `entry ${index}: ${error.message}`);
+      this.#report('violation', 'undecodable', index, this.#newest, `entry ${index}: ${error.message}`);
       return;
     }
     this.#checkTime(entry, index);
@@ -130,9 +124,9 @@ export class Audit {
     severity: Severity,
     code: FindingCode,
     index: number | null,
-    recording: string | null,
     at: number,
     message: string,
+    recording: string | null = null,
   ): void {
     this.#findings.add({ severity, code, index, recording, at, message });
   }
@@ -143,7 +137,7 @@ export class Audit {
     this.#heartbeat ??= at;
     if (at < this.#newest - this.#options.skewMs) {
       const message = `entry ${index} (${type}) is dated ${instant(at)}, after one of ${instant(this.#newest)}`;
-      this.#report('exception', 'clock', index, null, at, message);
+      this.#report('exception', 'clock', index, at, message);
     }
     this.#newest = Math.max(this.#newest, at);
   }
@@ -173,13 +167,13 @@ export class Audit {
         this.#heartbeat = entry.at;
         if (entry.entries > index) {
           const message = `heartbeat ${index} counts ${entry.entries} entries, and only ${index} precede it`;
-          this.#report('violation', 'index', index, null, entry.at, message);
+          this.#report('violation', 'index', index, entry.at, message);
         }
         return;
       case 'run.finished':
         if (entry.failed > 0 || entry.done < entry.due) {
           const message = `a ${entry.job} run did ${entry.done} of ${entry.due}, ${entry.failed} failed`;
-          this.#report('exception', 'failed-run', index, null, entry.at, message);
+          this.#report('exception', 'failed-run', index, entry.at, message);
         }
         if (entry.job === 'purge') {
           this.#checkRun(entry.at, index);
@@ -188,14 +182,8 @@ export class Audit {
         return;
       case 'anomaly.found':
         if (this.#anomalies.has(entry.anomaly)) {
-          this.#report(
-            'violation',
-            'repeated',
-            index,
-            entry.recording,
-            entry.at,
-            `anomaly ${entry.anomaly} was found twice`,
-          );
+          const message = `anomaly ${entry.anomaly} was found twice`;
+          this.#report('violation', 'repeated', index, entry.at, message, entry.recording);
         }
         this.#anomalies.set(entry.anomaly, { index, entry });
         return;
@@ -205,7 +193,7 @@ export class Audit {
       case 'storage.attested':
         if (entry.versioning === 'suspended' || entry.object_lock === true) {
           const what = entry.object_lock === true ? 'object lock is on' : 'versioning is suspended';
-          this.#report('exception', 'storage', index, null, entry.at, `the bucket keeps what is deleted: ${what}`);
+          this.#report('exception', 'storage', index, entry.at, `the bucket keeps what is deleted: ${what}`);
         }
         return;
       case 'run.started': // a run that never finishes shows as work left undone and as a missed run
@@ -219,18 +207,18 @@ export class Audit {
     const { recording, at, type } = entry;
     if (!this.#settled.has(recording)) {
       const message = `recording ${recording}: ${type} without recording.opened`;
-      this.#report('violation', 'unknown-recording', index, recording, at, message);
+      this.#report('violation', 'unknown-recording', index, at, message, recording);
       return;
     }
     const isAccess = type === 'access.released' || type === 'grant.added' || type === 'export.declared';
     const message = `recording ${recording}: ${type} after its deletion was verified`;
-    this.#report('violation', isAccess ? 'access-after-deletion' : 'repeated', index, recording, at, message);
+    this.#report('violation', isAccess ? 'access-after-deletion' : 'repeated', index, at, message, recording);
   }
 
   #open(entry: LogEntryOf<'recording.opened'>, index: number): void {
     const { recording, at } = entry;
     const report = (severity: Severity, code: FindingCode, message: string): void => {
-      this.#report(severity, code, index, recording, at, `recording ${recording}: ${message}`);
+      this.#report(severity, code, index, at, `recording ${recording}: ${message}`, recording);
     };
     if (this.#standing.has(recording) || this.#settled.has(recording)) {
       report('violation', 'repeated', 'was opened twice');
@@ -262,7 +250,7 @@ export class Audit {
     const last = this.#policySeqs.get(entry.exam) ?? -1;
     if (entry.seq <= last) {
       const message = `exam ${entry.exam}: policy ${entry.seq} was published after policy ${last}`;
-      this.#report('violation', 'policy', index, null, entry.at, message);
+      this.#report('violation', 'policy', index, entry.at, message);
     }
     this.#policySeqs.set(entry.exam, Math.max(last, entry.seq));
     const { exam, retention_days, practice } = entry;
@@ -272,35 +260,28 @@ export class Audit {
   #closeAnomaly({ anomaly, at, resolution }: LogEntryOf<'anomaly.closed'>, index: number): void {
     const found = this.#anomalies.get(anomaly);
     if (!found) {
-      this.#report('violation', 'order', index, null, at, `anomaly ${anomaly} was closed and is not open`);
+      this.#report('violation', 'order', index, at, `anomaly ${anomaly} was closed and is not open`);
       return;
     }
     this.#anomalies.delete(anomaly);
     if (resolution === 'lost') {
       const { recording, kind, count } = found.entry;
       const message = `anomaly ${anomaly} (${kind}, ${count}): the content is lost`;
-      this.#report('violation', 'lost', index, recording, at, message);
+      this.#report('violation', 'lost', index, at, message, recording);
     }
   }
 
   #checkHeartbeat(at: number, index: number | null): void {
     const last = this.#heartbeat ?? at;
     if (at - last > this.#options.heartbeatMs) {
-      this.#report(
-        'exception',
-        'heartbeat-gap',
-        index,
-        null,
-        at,
-        `no heartbeat from ${instant(last)} to ${instant(at)}`,
-      );
+      this.#report('exception', 'heartbeat-gap', index, at, `no heartbeat from ${instant(last)} to ${instant(at)}`);
     }
   }
 
   #checkRun(at: number, index: number | null): void {
     if (this.#run === undefined || at - this.#run <= this.#options.runMs) return;
     const message = `no finished purge run from ${instant(this.#run)} to ${instant(at)}`;
-    this.#report('exception', 'missed-run', index, null, at, message);
+    this.#report('exception', 'missed-run', index, at, message);
   }
 
   #settle(obligation: Obligation): void {
@@ -314,7 +295,7 @@ export class Audit {
   finish(now: number): AuditReport {
     if (this.#newest > now + this.#options.skewMs) {
       const message = `the newest entry is dated ${instant(this.#newest)}, after the audit's ${instant(now)}`;
-      this.#report('exception', 'clock', null, null, now, message);
+      this.#report('exception', 'clock', null, now, message);
     }
     if (this.#entries > 0) this.#checkHeartbeat(now, null);
     if (this.#standing.size > 0) this.#checkRun(now, null);
@@ -326,7 +307,7 @@ export class Audit {
     }
     for (const { index, entry } of this.#anomalies.values()) {
       const message = `anomaly ${entry.anomaly} (${entry.kind}, ${entry.count}) is not closed`;
-      this.#report('exception', 'anomaly-open', index, entry.recording, entry.at, message);
+      this.#report('exception', 'anomaly-open', index, entry.at, message, entry.recording);
     }
     return {
       entries: this.#entries,

@@ -300,6 +300,8 @@ describe('what is well is not reported', () => {
       entryOf('policy.published', START - 1, { practice: true }),
       entryOf('recording.opened', START, { delete_by: START + DAY }),
       entryOf('recording.closed', START + HOUR),
+      entryOf('run.finished', START + 12 * HOUR),
+      entryOf('heartbeat', START + 12 * HOUR),
       entryOf('deletion.intended', START + DAY, { delete_by: START + DAY }),
       entryOf('deletion.completed', START + DAY + 1, { vault_horizon: START + 2 * DAY }),
     ];
