@@ -54,7 +54,7 @@ const verify = command(USAGE_VERIFY, async (words, shell) => {
   });
 });
 
-const USAGE_EXPORT = `zeroreel log export DIR [--server URL] [--vkey FILE|TEXT] [--json]
+const USAGE_EXPORT = `zeroreel log export DIR [--server URL] [--vkey FILE|TEXT] [--at TIME] [--json]
 
 Writes the whole log as files that anybody can verify without a network: \`checkpoint\`, \`log.vkey\`, \`entries.jsonl\` (one entry a line,
 the exact bytes that are hashed), \`checkpoints/\` (those of earlier exports into DIR) and \`export.csv\`. Verified while it is written.
@@ -66,14 +66,15 @@ the exact bytes that are hashed), \`checkpoints/\` (those of earlier exports int
 const exportCommand = command(USAGE_EXPORT, async (words, shell) => {
   const { values, positionals } = parseWords(
     words,
-    { ...SERVER_FLAGS, vkey: { type: 'string' }, json: { type: 'boolean', default: false } },
+    { ...SERVER_FLAGS, vkey: { type: 'string' }, at: { type: 'string' }, json: { type: 'boolean', default: false } },
     { from: 1, to: 1, names: 'one DIR' },
   );
   const pinned = values.vkey === undefined ? undefined : await readVkey(values.vkey);
+  const now = values.at === undefined ? Date.now() : parseTime(values.at, '--at');
   const api = await connect(shell, values);
   return unverifiable(async () => {
     const log = await openLiveLog(api, pinned);
-    return report(shell, await exportLog(api, log, positionals[0]!, Date.now()), values.json, pinned);
+    return report(shell, await exportLog(api, log, positionals[0]!, now), values.json, pinned);
   });
 });
 
