@@ -76,6 +76,9 @@ export async function drainEpoch(options: DeadEpochOptions, onUploader: (uploade
 async function unreleased({ sent, tails }: OutboxHeads, serverHash: string | undefined): Promise<Bytes[]> {
   const line = sent ? [sent, ...tails] : tails;
   if (serverHash === undefined) return line;
+  // `sent` was made durable and never arrived: then the server holds the one before it.
+  const [first] = line;
+  if (first && toBase64Url(parseHead(first).prev) === serverHash) return line;
   for (const [index, head] of line.entries()) {
     if (toBase64Url(await headHash(parseHead(head))) === serverHash) return line.slice(index);
   }
