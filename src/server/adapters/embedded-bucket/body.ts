@@ -60,7 +60,8 @@ class IncomingBody {
 
   /** Decoded pieces as they arrive; a stalled, an endless and an aborted body end in an error. */
   async *pieces(): AsyncGenerator<Buffer> {
-    const { http } = this.#request;
+    const { http, askForBody } = this.#request;
+    askForBody();
     const cut = (): void => void http.destroy(new S3Error('RequestTimeout', 'the body did not arrive in time'));
     const stall = setTimeout(cut, this.#limits.stallMs);
     const deadline = setTimeout(cut, this.#limits.longestMs);

@@ -130,7 +130,9 @@ export async function createEmbeddedBucket(options: EmbeddedBucketOptions): Prom
     let answer: Answer;
     try {
       if (isClosed) throw new S3Error('ServiceUnavailable', 'the bucket is closed');
-      request = parseRequest(http);
+      request = parseRequest(http, () => {
+        if (isWaiting(http)) response.writeContinue();
+      });
       const bucket = request.bucket === '' ? undefined : shelf.catalogue.bucket.get(request.bucket);
       if (request.method === 'OPTIONS') {
         answer = { status: 200, headers: preflight(request, bucket) };
@@ -139,7 +141,6 @@ export async function createEmbeddedBucket(options: EmbeddedBucketOptions): Prom
         const authenticated = authenticator.authenticate(request, clock.now());
         const operation = operationFor(request);
         if (request.bucket !== '' && operation !== settings.createBucket) shelf.requireBucket(request.bucket);
-        if (http.headers.expect?.toLowerCase() === '100-continue') response.writeContinue();
         answer = await operation(shelf, request, authenticated);
       }
     } catch (thrown) {
@@ -180,6 +181,10 @@ function errorAnswer(error: S3Error, request: S3Request | undefined, requestId: 
 /** What is drained of a refused body before the connection is given up: to close at once would destroy the answer on its way. */
 const DRAIN = 16 * 1024 * 1024;
 
+function isWaiting(http: IncomingMessage): boolean {
+  return http.headers.expect?.toLowerCase() === '100-continue';
+}
+
 async function send(http: IncomingMessage, response: ServerResponse, answer: Answer): Promise<void> {
   const { status, headers, body } = answer;
   const isText = typeof body === 'string';
@@ -187,7 +192,8 @@ async function send(http: IncomingMessage, response: ServerResponse, answer: Ans
   else if (body === undefined && http.method !== 'HEAD' && status !== 204 && status !== 304)
     headers['content-length'] = '0';
   if (!http.complete && !http.destroyed) {
-    if (Number(http.headers['content-length'] ?? Infinity) > DRAIN) headers['connection'] = 'close';
+    // A client that was refused while it waited may send its body or its next request: nobody can tell which.
+    if (isWaiting(http) || Number(http.headers['content-length'] ?? Infinity) > DRAIN) headers['connection'] = 'close';
     let drained = 0;
     http.on('data', (piece: Buffer) => {
       drained += piece.length;

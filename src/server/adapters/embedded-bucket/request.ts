@@ -14,6 +14,8 @@ export interface S3Request {
   key: string;
   query: readonly Pair[];
   http: IncomingMessage;
+  /** Asks for the body where the client waits for leave to send it (`Expect: 100-continue`, RFC 9110 section 10.1.1). */
+  askForBody: () => void;
 }
 
 /** S3's limit on a key, in bytes of UTF-8. */
@@ -27,7 +29,7 @@ function decode(text: string): string {
   }
 }
 
-export function parseRequest(http: IncomingMessage): S3Request {
+export function parseRequest(http: IncomingMessage, askForBody: () => void): S3Request {
   const target = http.url ?? '/';
   const mark = target.indexOf('?');
   const path = decode(mark < 0 ? target : target.slice(0, mark));
@@ -47,7 +49,7 @@ export function parseRequest(http: IncomingMessage): S3Request {
   }
   // The one noncharacter that this bucket's index uses to mark the end of a range of keys.
   if (key.includes(AFTER_EVERYTHING)) throw new S3Error('InvalidURI', 'the key holds the noncharacter U+10FFFF');
-  return { method: http.method ?? 'GET', path, bucket, key, query, http };
+  return { method: http.method ?? 'GET', path, bucket, key, query, http, askForBody };
 }
 
 /** The value of a query parameter, undefined where it is absent. */
