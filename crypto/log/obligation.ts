@@ -195,7 +195,7 @@ export class Obligation {
   *#intend(entry: LogEntryOf<'deletion.intended'>): Generator<Objection> {
     if (this.#isDying()) yield ['violation', 'repeated', 'its deletion was begun twice'];
     // An erasure does not wait for the end; at expiry the uploads have long been over.
-    if (!this.#ended && entry.reason === 'expired') {
+    if (!this.#ended && !this.#isErasure) {
       yield ['exception', 'order', 'its deletion was begun before it was closed or abandoned'];
     }
     if (entry.delete_by !== this.#deleteBy) {

@@ -210,6 +210,11 @@ describe('every broken promise is found, once, with its severity', () => {
       withAlso(entryOf('erasure.requested', START + 2 * HOUR, { delete_by: day30 + 1 })),
     ],
     [
+      'delete_by moved to where it was',
+      ['violation postponed'],
+      withAlso(entryOf('erasure.requested', START + 2 * HOUR, { delete_by: day30 })),
+    ],
+    [
       'keys released after the intent',
       ['violation access-after-deletion'],
       withAlso(entryOf('access.released', day30 + MINUTE + 1)),
@@ -226,7 +231,9 @@ describe('every broken promise is found, once, with its severity', () => {
     ],
     ['objects missing at the close', ['exception missing-objects'], change('recording.closed', { missing: 3 })],
     ['fewer objects destroyed than closed', ['exception counts'], change('deletion.completed', { objects: 39 })],
+    ['other bytes destroyed than closed', ['exception counts'], change('deletion.completed', { bytes: 3999 })],
     ['a share left in the vault', ['exception shares'], change('deletion.completed', { shares: 1 })],
+    ['a wrap left in the store', ['exception shares'], change('deletion.completed', { wraps: 1 })],
     ['a horizon before the deletion', ['violation shares'], change('deletion.completed', { vault_horizon: day30 })],
     ['an anomaly left open', ['exception anomaly-open'], withAlso(entryOf('anomaly.found', START + HOUR))],
     [
@@ -284,6 +291,12 @@ describe('every broken promise is found, once, with its severity', () => {
 });
 
 describe('what is well is not reported', () => {
+  it('a deletion in the last millisecond of the grace', () => {
+    const last = START + 30 * DAY + HOUR;
+    const entries = change('deletion.completed', { at: last, vault_horizon: last }).sort((a, b) => a.at - b.at);
+    expect(codesOf(auditOf(entries))).toEqual([]);
+  });
+
   it('an erasure within its hour', () => {
     const asked = START + 2 * HOUR;
     const entries = [
