@@ -81,9 +81,7 @@ export const recordings = sqliteTable(
     openedMs: integer('opened_ms').notNull(),
     deleteByMs: integer('delete_by_ms').notNull(),
     uploadsUntilMs: integer('uploads_until_ms').notNull(),
-    openedPosition: integer('opened_position')
-      .notNull()
-      .references(() => logEntries.index),
+    openedPosition: integer('opened_position').notNull(),
     ticket: text('ticket').unique(),
     lastEpoch: integer('last_epoch').notNull(),
     seenMs: integer('seen_ms').notNull(),
@@ -126,9 +124,7 @@ export const epochs = sqliteTable(
     epoch: integer('epoch').notNull(),
     openHash: text('open_hash').notNull(),
     open: blob('open').notNull(),
-    policyHash: text('policy_hash')
-      .notNull()
-      .references(() => policies.policyHash),
+    policyHash: text('policy_hash').notNull(),
     recorderPk: text('recorder_pk').notNull(),
     tokenHash: text('token_hash').notNull(),
     openedMs: integer('opened_ms').notNull(),

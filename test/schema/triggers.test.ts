@@ -33,6 +33,13 @@ const FORWARD: Record<RecordingState, RecordingState[]> = {
   verified: [],
 };
 
+const LOGGED = `INSERT INTO log_entries SELECT MAX(position) + 1, 'new', x'7b7d' FROM log_entries`;
+const LOGGED_AT = '(SELECT MAX(position) FROM log_entries)';
+/** A new row with this id, ticket, state and position, and the rest as it should be. */
+const BEGINS = (values: string): string => `INSERT INTO recordings (id, ticket, state, opened_position, exam_id,
+    practice, opened_ms, delete_by_ms, uploads_until_ms, last_epoch, seen_ms, releases, last_url_ms, objects, bytes)
+  SELECT ${values}, exam_id, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 FROM recordings WHERE id = :verified`;
+
 const STORE_CASES: Case[] = [
   // ---- the log
   ['a log entry goes to the next position', `INSERT INTO log_entries VALUES (99999, NULL, x'7b7d')`],
@@ -56,7 +63,7 @@ const STORE_CASES: Case[] = [
   // ---- policies and keys
   [
     'a policy has a higher seq than the one before',
-    `INSERT INTO policies SELECT exam_id, seq, 'other', owner_hash, bytes, 0 FROM policies`,
+    `INSERT INTO policies SELECT exam_id, seq, 'other' || seq, owner_hash, bytes, 0 FROM policies`,
   ],
   [
     'a policy has a higher seq than the one before',
@@ -88,17 +95,16 @@ const STORE_CASES: Case[] = [
     'UPDATE recordings SET deleted_ms = deleted_ms - 1 WHERE id = :deleted',
   ],
   ['a recording leaves a tombstone', 'DELETE FROM recordings WHERE id = :verified'],
-  [
-    'a recording begins open',
-    `INSERT INTO recordings SELECT 'new', exam_id, 'closed', 0, 0, 0, 0, 0, NULL, 0, 0, 0, 0, 0, 0, 0, NULL
-      FROM recordings WHERE id = :open`,
-  ],
+  ['a recording begins open', `${LOGGED}; ${BEGINS(`'new', NULL, 'closed', ${LOGGED_AT}`)}`],
+  ['a recording begins with its entry in the log', BEGINS(`'new', NULL, 'open', 99999`)],
+  ['a recording begins with its entry in the log', BEGINS(`'new', NULL, 'open', opened_position`)],
   ...['INSERT', 'INSERT OR REPLACE'].flatMap((insert): Case[] =>
-    [`id, 'unused'`, `'new', ticket`].map((values): Case => [
+    [
+      BEGINS(`id, 'unused', 'open', opened_position`),
+      `${LOGGED}; ${BEGINS(`'new', ticket, 'open', ${LOGGED_AT}`)}`,
+    ].map((sql): Case => [
       'a recording begins once, and a ticket opens one',
-      `${insert} INTO recordings (id, ticket, exam_id, state, practice, opened_ms, delete_by_ms, uploads_until_ms,
-          opened_position, last_epoch, seen_ms, releases, last_url_ms, objects, bytes)
-        SELECT ${values}, exam_id, 'open', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 FROM recordings WHERE id = :verified`,
+      sql.replace('INSERT INTO recordings', `${insert} INTO recordings`),
     ]),
   ),
   [
@@ -118,6 +124,11 @@ const STORE_CASES: Case[] = [
       FROM epochs WHERE recording_id = :open`,
   ],
   ['an epoch begins once, in an open recording', 'INSERT OR REPLACE INTO epochs SELECT * FROM epochs'],
+  ...[`'unheard of'`, `(SELECT policy_hash FROM policies WHERE exam_id <> :exam)`].map((policy): Case => [
+    'an epoch begins under a policy of its exam',
+    `INSERT INTO epochs SELECT recording_id, 1, open_hash, open, ${policy}, recorder_pk, token_hash, 0, NULL, NULL, NULL
+      FROM epochs WHERE recording_id = :open`,
+  ]),
   ...[`open = x'00'`, `open_hash = 'x'`, `recorder_pk = 'x'`, `token_hash = 'x'`, 'epoch = 5', 'opened_ms = 1'].map(
     (change): Case => [
       'what an epoch was opened with never changes',
@@ -165,11 +176,11 @@ const VAULT_CASES: Case[] = [
   ['a free slot holds zeros', 'UPDATE slots SET is_free = 1 WHERE is_free = 0'],
 ];
 
-/** Runs one statement as an operator's shell would: default settings, then takes it back. */
+/** Runs statements as an operator's shell would: default settings; then takes them back. */
 function run(database: Database.Database, sql: string, names: Record<string, string> = {}): void {
   database.exec('BEGIN');
   try {
-    database.prepare(sql).run(names);
+    for (const part of sql.split(';')) database.prepare(part).run(names);
   } finally {
     if (database.inTransaction) database.exec('ROLLBACK');
   }
@@ -190,12 +201,15 @@ afterAll(() => {
 
 describe("the store's database refuses by itself", () => {
   let database: Database.Database;
+  /** By state; and the exam that they are of. */
   const recordings: Record<string, string> = {};
 
   beforeAll(async () => {
     const path = join(folder, 'store.db');
     const store = openSqliteStore({ path });
     const policy = await publish(store);
+    recordings['exam'] = policy.examId;
+    await publish(store);
     for (const state of STATES) {
       const { recording } = await open(store, { ticket: newHash() }, policy);
       await bring(store, recording.id, state);

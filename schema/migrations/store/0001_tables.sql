@@ -9,7 +9,7 @@ CREATE TABLE must (
 ) STRICT;
 
 -- The retention log. `position` is the leaf's index in the tree: gapless from 0, assigned inside the batch that appends.
--- No foreign key leads out of here: nothing that is deleted elsewhere may reach the log.
+-- No foreign key leads in or out: nothing that is deleted elsewhere may reach the log.
 CREATE TABLE log_entries (
   position INTEGER PRIMARY KEY NOT NULL,
   recording_id TEXT,
@@ -50,7 +50,7 @@ CREATE TABLE recordings (
   opened_ms INTEGER NOT NULL,
   delete_by_ms INTEGER NOT NULL,
   uploads_until_ms INTEGER NOT NULL,
-  opened_position INTEGER NOT NULL REFERENCES log_entries (position),
+  opened_position INTEGER NOT NULL,
   ticket TEXT UNIQUE,
   last_epoch INTEGER NOT NULL,
   seen_ms INTEGER NOT NULL,
@@ -77,7 +77,7 @@ CREATE TABLE epochs (
   epoch INTEGER NOT NULL,
   open_hash TEXT NOT NULL,
   open BLOB NOT NULL,
-  policy_hash TEXT NOT NULL REFERENCES policies (policy_hash),
+  policy_hash TEXT NOT NULL,
   recorder_pk TEXT NOT NULL,
   token_hash TEXT NOT NULL,
   opened_ms INTEGER NOT NULL,

@@ -45,6 +45,10 @@ BEGIN SELECT RAISE(ABORT, 'a policy is never deleted'); END;
 CREATE TRIGGER recordings_begin_open BEFORE INSERT ON recordings
 WHEN NEW.state IS NOT 'open'
 BEGIN SELECT RAISE(ABORT, 'a recording begins open'); END;
+-- More than a foreign key could say: the obligation is in the log before the recording can be.
+CREATE TRIGGER recordings_begin_in_the_log BEFORE INSERT ON recordings
+WHEN NOT EXISTS (SELECT 1 FROM log_entries WHERE position = NEW.opened_position AND recording_id = NEW.id)
+BEGIN SELECT RAISE(ABORT, 'a recording begins with its entry in the log'); END;
 CREATE TRIGGER recordings_begin_once BEFORE INSERT ON recordings
 WHEN EXISTS (SELECT 1 FROM recordings WHERE id = NEW.id)
   OR EXISTS (SELECT 1 FROM recordings WHERE ticket = NEW.ticket)
@@ -83,6 +87,12 @@ CREATE TRIGGER epochs_begin_while_open BEFORE INSERT ON epochs
 WHEN (SELECT state FROM recordings WHERE id = NEW.recording_id) IS NOT 'open'
   OR EXISTS (SELECT 1 FROM epochs WHERE recording_id = NEW.recording_id AND epoch = NEW.epoch)
 BEGIN SELECT RAISE(ABORT, 'an epoch begins once, in an open recording'); END;
+CREATE TRIGGER epochs_begin_under_a_policy BEFORE INSERT ON epochs
+WHEN NOT EXISTS (
+  SELECT 1 FROM policies WHERE policy_hash = NEW.policy_hash
+    AND exam_id = (SELECT exam_id FROM recordings WHERE id = NEW.recording_id)
+)
+BEGIN SELECT RAISE(ABORT, 'an epoch begins under a policy of its exam'); END;
 CREATE TRIGGER epochs_keep_their_origin BEFORE UPDATE ON epochs
 WHEN NEW.recording_id IS NOT OLD.recording_id OR NEW.epoch IS NOT OLD.epoch OR NEW.open_hash IS NOT OLD.open_hash
   OR NEW.open IS NOT OLD.open OR NEW.policy_hash IS NOT OLD.policy_hash OR NEW.recorder_pk IS NOT OLD.recorder_pk

@@ -1,4 +1,4 @@
-import { and, asc, eq, gt, lt, or, sql } from 'drizzle-orm';
+import { and, asc, eq, gt, sql } from 'drizzle-orm';
 import { epochs, grants, pending, recordings, tracks, wraps } from '../../../../schema/tables.ts';
 import type { Store, WrapRow } from '../../store.ts';
 import type { Reads } from './statements.ts';
@@ -82,14 +82,11 @@ export function recordingReads(db: Reads): RecordingReads {
     .select()
     .from(recordings)
     .where(
-      and(
-        // A literal and not a parameter: only so does SQLite see that the partial indexes serve.
-        sql`${recordings.state} = 'open'`,
-        or(
-          lt(recordings.seenMs, sql.placeholder('seenBefore')),
-          lt(recordings.uploadsUntilMs, sql.placeholder('endedBefore')),
-        ),
-      ),
+      // Two look-ups, because an OR would read every open recording. The state is a literal and not a parameter: only so
+      // does SQLite see that the partial indexes serve.
+      sql`${recordings.id} IN (
+        SELECT id FROM recordings WHERE state = 'open' AND seen_ms < ${sql.placeholder('seenBefore')}
+        UNION ALL SELECT id FROM recordings WHERE state = 'open' AND uploads_until_ms < ${sql.placeholder('endedBefore')})`,
     )
     .orderBy(asc(recordings.seenMs), asc(recordings.id))
     .limit(sql.placeholder('limit'))
