@@ -1,0 +1,69 @@
+/**
+ * WebCrypto for a simulation: the same algorithms by node:crypto, without its threads, whose timing would make histories
+ * differ from run to run; and random bytes from a seed. Nothing is stubbed. A signature that was verified once is not
+ * verified again in the same process: thousands of histories play the same signed records.
+ */
+import { createHash, createPublicKey, type KeyObject, sign, verify, webcrypto } from 'node:crypto';
+import type { Signer } from '../../src/server/ports.ts';
+import { concat, fromHex, type Bytes } from '../../crypto/format/bytes.ts';
+import type { Random } from './random.ts';
+
+/** SubjectPublicKeyInfo around a raw Ed25519 key (RFC 8410, section 4). */
+const SPKI_PREFIX = fromHex('302a300506032b6570032100');
+
+const verified = new Map<string, boolean>();
+const keys = new Map<string, KeyObject>();
+
+function publicKeyOf(raw: Uint8Array): KeyObject {
+  const id = Buffer.from(raw).toString('latin1');
+  let key = keys.get(id);
+  if (!key) {
+    key = createPublicKey({ key: Buffer.from(concat(SPKI_PREFIX, raw)), format: 'der', type: 'spki' });
+    keys.set(id, key);
+  }
+  return key;
+}
+
+interface PublicKey {
+  raw: Uint8Array;
+}
+
+const subtle = {
+  digest: (_algorithm: string, bytes: Uint8Array): Promise<ArrayBuffer> => {
+    const { buffer } = new Uint8Array(createHash('sha256').update(bytes).digest());
+    return Promise.resolve(buffer);
+  },
+
+  importKey: (_format: string, raw: Uint8Array): Promise<PublicKey> => Promise.resolve({ raw }),
+
+  verify: (_algorithm: string, { raw }: PublicKey, signature: Uint8Array, message: Uint8Array): Promise<boolean> => {
+    const id = Buffer.from(concat(raw, signature, message)).toString('latin1');
+    let answer = verified.get(id);
+    if (answer === undefined) {
+      answer = verify(null, message, publicKeyOf(raw), signature);
+      verified.set(id, answer);
+    }
+    return Promise.resolve(answer);
+  },
+};
+
+/** Replaces `globalThis.crypto` until the answered function is called. Recordings must have been sealed before. */
+export function useNativeCrypto(random: Random): () => void {
+  const replaced = {
+    subtle,
+    getRandomValues: <T extends Uint8Array>(bytes: T): T => {
+      random.fill(bytes);
+      return bytes;
+    },
+  };
+  Object.defineProperty(globalThis, 'crypto', { value: replaced, configurable: true });
+  return () => {
+    Object.defineProperty(globalThis, 'crypto', { value: webcrypto, configurable: true });
+  };
+}
+
+export function nativeSigner(key: KeyObject, origin: string): Signer {
+  const { x } = createPublicKey(key).export({ format: 'jwk' });
+  const publicKey: Bytes = new Uint8Array(Buffer.from(x!, 'base64url'));
+  return { origin, publicKey, sign: (message) => Promise.resolve(new Uint8Array(sign(null, message, key))) };
+}
