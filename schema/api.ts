@@ -212,7 +212,11 @@ export const keysResponse = z.object({ keys: z.array(z.object({ key_id: idSchema
 export const roleSchema = z.enum(['admin', 'instructor', 'compliance']);
 export const tokenRequest = z.strictObject({
   role: roleSchema,
-  label: z.string().min(1).max(100),
+  /** Shown in lists: no control characters, which terminals obey. */
+  label: z
+    .string()
+    .max(100)
+    .regex(/^[^\p{Cc}]+$/u, 'expected text without control characters'),
   days: z.number().int().min(1).max(366),
 });
 export const tokenResponse = z.object({
