@@ -24,7 +24,7 @@ export class NodeCaseFolder implements CaseFolder {
   async read(path: string): Promise<Bytes | undefined> {
     try {
       const bytes = await readFile(join(this.#directory, path));
-      return new Uint8Array(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.length);
+      return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length);
     } catch (error) {
       if (isAbsent(error)) return undefined;
       throw error;

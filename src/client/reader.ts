@@ -183,7 +183,10 @@ export class RecordingReader {
     return text === '' ? undefined : JSON.parse(text);
   }
 
-  /** Steps 5 to 8. Tracks that were read to their end already are not read again. */
+  /**
+   * Steps 5 to 8. Tracks that were read to their end already are not read again; what does not open for the key is verified as
+   * ciphertext. Throws `no-key` where plaintext is asked for and no key was given.
+   */
   async verify(depth: Depth): Promise<RecordingFindings> {
     for (const view of this.#epochs) {
       if (!view.checked) continue;
@@ -196,8 +199,9 @@ export class RecordingReader {
     return this.#judge();
   }
 
-  async #verifyTrack(view: EpochView, track: number, depth: Depth): Promise<void> {
-    const trackKey = depth === 'plaintext' ? await requireKeys(view).trackKey(track) : undefined;
+  async #verifyTrack(view: EpochView, track: number, wanted: Depth): Promise<void> {
+    const trackKey = wanted === 'plaintext' ? await keyWhereOpen(view, track) : undefined;
+    const depth = wanted === 'plaintext' && !trackKey ? 'ciphertext' : wanted;
     const check = async (head: ChunkHead, object: Bytes): Promise<void> => {
       if (trackKey) await openWholeChunk(trackKey, object, view.checked!.open.recorderKey, head);
       else if (depth === 'ciphertext') await verifySegments(head, object);
@@ -319,6 +323,18 @@ export class RecordingReader {
 function mediaChunk({ header }: ChunkHead, bytes: Bytes): MediaChunk {
   const { seq, startMs, durationMs, gapMs } = header;
   return { seq, startMs, durationMs, gapMs, bytes };
+}
+
+/** Undefined where this epoch or track does not open for the key: its ciphertext is verified all the same. */
+async function keyWhereOpen(view: EpochView, track: number): Promise<CryptoKey | undefined> {
+  // That the keys are refused is among the epoch's problems already.
+  if (view.keyError) return undefined;
+  try {
+    return await requireKeys(view).trackKey(track);
+  } catch (error) {
+    if (view.keys && error instanceof ClientError) return undefined;
+    throw error;
+  }
 }
 
 async function verifySegments(head: ChunkHead, object: Bytes): Promise<void> {

@@ -40,7 +40,7 @@ beforeEach(async () => {
 afterEach(() => rm(directory, { recursive: true, force: true }));
 
 function options(outbox: Outbox): RecorderOptions {
-  const environment = { ...network.environment, clock: { ...network.environment.clock, now: clock.now } };
+  const environment = { ...network.environment, clock: { ...network.environment.clock, now: () => clock.now() } };
   return { api: service.api(environment), link, outbox, tracks: TRACKS.slice(0, 2) };
 }
 
@@ -210,14 +210,19 @@ describe('a bucket and a disk that have their limits', () => {
   test('a chunk that the bucket took and lost is sent again before its head is believed', async () => {
     const outbox = await openFolderOutbox({ directory });
     const recorder = await Recorder.open(options(outbox));
+    let tell: () => void = () => undefined;
+    const headOnItsWay = new Promise<void>((resolve) => {
+      tell = resolve;
+    });
     let isLost = false;
     network.fate = (_method, url) => {
       if (!url.pathname.endsWith('/heads') || isLost || network.puts < 3) return 'pass';
       isLost = true;
+      tell();
       return 'lost';
     };
     await record(recorder, 0, 6);
-    while (!isLost) await new Promise((resolve) => setTimeout(resolve, 10));
+    await headOnItsWay;
     const { bucket } = service.server.ports;
     await bucket.deleteVersions([{ key: `${recorder.recordingId}/0000/00001/0000000000` }]);
     await recorder.close();

@@ -1,0 +1,61 @@
+/** A recorder that misbehaves needs its own key: a real recording, closed, whose signing key the test keeps. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Signer } from '../../crypto/format/ed25519.ts';
+import { newId } from '../../crypto/format/ids.ts';
+import { parsePolicy } from '../../crypto/format/policy.ts';
+import { attestWithTicket } from '../../crypto/format/ticket.ts';
+import { signerFromSeed } from '../../crypto/seal/identity.ts';
+import { exportCaseFile } from '../../src/client/casefile.ts';
+import { systemEnvironment } from '../../src/client/environment.ts';
+import { prepareEpoch } from '../../src/client/epoch-opening.ts';
+import { LiveEpoch } from '../../src/client/live-epoch.ts';
+import { openFolderOutbox } from '../../src/client/outbox-node.ts';
+import { captureRules } from '../../src/client/pinning.ts';
+import { Changes } from '../../src/client/turns.ts';
+import { knownStream } from './known-media.ts';
+import { MemoryFolder } from './memory-folder.ts';
+import type { TestExam, TestService } from './service.ts';
+
+export async function recordWithKnownKey(
+  service: TestService,
+  exam: TestExam,
+): Promise<{ folder: MemoryFolder; signer: Signer }> {
+  const directory = await mkdtemp(join(tmpdir(), 'zeroreel-known-key-'));
+  const outbox = await openFolderOutbox({ directory });
+  const policy = await parsePolicy(exam.signed.bytes);
+  const { ticket } = await exam.link('seat-of-the-dishonest');
+  const recordingId = newId();
+  const prepared = await prepareEpoch(systemEnvironment, {
+    policy,
+    sessionId: recordingId,
+    epoch: 0,
+    prevHead: new Uint8Array(32),
+    tracks: [{ track: 1, kind: 1, codec: 'video/webm' }],
+    participant: new Uint8Array(32),
+    recorderBuild: new Uint8Array(32),
+    beaconSize: 0,
+    beaconRoot: new Uint8Array(32),
+    attest: async (coreHash) => attestWithTicket(ticket!.ticket, coreHash, await signerFromSeed(ticket!.seed)),
+  });
+  const changes = new Changes();
+  const { signal } = new AbortController();
+  const api = service.api();
+  const live = await LiveEpoch.prepare({ api, outbox, prepared, rules: captureRules(policy.policy), changes, signal });
+  await api.open(policy.policy.exam_id, prepared.request);
+  let isEnded = false;
+  const heads = live.runHeads(() => (isEnded ? 1 : undefined));
+  await live.writer(1).write(knownStream(0, 1, 0, 20_000));
+  await live.endTracks();
+  isEnded = true;
+  changes.notify();
+  await heads;
+  await outbox.close();
+  await rm(directory, { recursive: true });
+  await service.server.jobs.publish();
+  const folder = new MemoryFolder();
+  const { key } = exam.instructors[0]!;
+  await exportCaseFile({ api: service.staff(), recordingId, key, pins: exam.pins, folder });
+  return { folder, signer: prepared.signer };
+}
