@@ -4,7 +4,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join, resolve } from 'node:path';
 import { createAdaptorServer } from '@hono/node-server';
-import { schedule } from 'node-cron';
+import { type Logger, schedule } from 'node-cron';
 import { startEmbeddedBucket } from './server/adapters/embedded-bucket/index.ts';
 import { keepFile, openBucketCredentials, openLogSigner } from './server/adapters/keyring.ts';
 import { createS3Bucket } from './server/adapters/s3-bucket.ts';
@@ -130,6 +130,16 @@ async function listen(app: ReturnType<typeof createApp>, { port, host }: Config)
   };
 }
 
+/** A run that comes a second late is no news: every job looks at what is due, not at when it is called. */
+const QUIET: Logger = {
+  info: () => undefined,
+  warn: () => undefined,
+  debug: () => undefined,
+  error: (message) => {
+    reportToStderr(message);
+  },
+};
+
 function startCron(jobs: RunningServer['jobs'], report: (error: unknown) => void) {
   const running = new Set<Promise<unknown>>();
   const tasks = (Object.keys(SCHEDULE) as (keyof typeof SCHEDULE)[]).map((name) =>
@@ -140,7 +150,7 @@ function startCron(jobs: RunningServer['jobs'], report: (error: unknown) => void
         running.add(run);
         await run.finally(() => running.delete(run));
       },
-      { noOverlap: true, name },
+      { noOverlap: true, name, logger: QUIET },
     ),
   );
   return {
