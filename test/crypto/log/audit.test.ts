@@ -97,7 +97,16 @@ describe('overdue(T)', () => {
   });
 
   it('is a violation once the grace has passed', () => {
-    const now = START + 30 * DAY + HOUR + 1;
+    const last = START + 30 * DAY + HOUR;
+    expect(
+      codesOf(
+        auditOf(
+          kept.filter(({ at }) => at <= last),
+          last,
+        ),
+      ),
+    ).toEqual(['exception overdue']);
+    const now = last + 1;
     expect(
       codesOf(
         auditOf(
@@ -252,6 +261,19 @@ describe('every broken promise is found, once, with its severity', () => {
       ['exception failed-run'],
       withAlso(entryOf('run.finished', day30 + HOUR, { due: 2, done: 1, failed: 1 })),
     ],
+    [
+      'a run that left something undone',
+      ['exception failed-run'],
+      withAlso(entryOf('run.finished', day30 + HOUR, { due: 2, done: 1 })),
+    ],
+    [
+      'a clock that steps back, then forward, counts from the newest',
+      ['exception clock', 'exception clock'],
+      [
+        ...healthyHistory(),
+        ...[30, 15].map((minutes) => entryOf('heartbeat', START + 35 * DAY + 11 * MINUTE - minutes * MINUTE)),
+      ],
+    ],
     ['versioning suspended', ['exception storage'], change('storage.attested', { versioning: 'suspended' })],
     ['object lock on', ['exception storage'], change('storage.attested', { object_lock: true })],
     [
@@ -295,6 +317,20 @@ describe('what is well is not reported', () => {
     const last = START + 30 * DAY + HOUR;
     const entries = change('deletion.completed', { at: last, vault_horizon: last }).sort((a, b) => a.at - b.at);
     expect(codesOf(auditOf(entries))).toEqual([]);
+  });
+
+  it('a second look that is due in this millisecond', () => {
+    const due = START + 30 * DAY + 2 * MINUTE + 48 * HOUR;
+    const entries = healthyHistory().filter(({ type, at }) => type !== 'deletion.verified' && at <= due);
+    expect(codesOf(auditOf(entries, due))).toEqual([]);
+    expect(codesOf(auditOf(entries, due + 1))).toEqual(['exception unverified']);
+  });
+
+  it('a heartbeat that counts every entry before it, and no more', () => {
+    const beat = (entries: number): AuditReport =>
+      auditOf([entryOf('policy.published', START), entryOf('heartbeat', START, { entries })], START);
+    expect(codesOf(beat(1))).toEqual([]);
+    expect(codesOf(beat(2))).toEqual(['violation index']);
   });
 
   it('an erasure within its hour', () => {
