@@ -41,6 +41,7 @@ const main = commandGroup('', USAGE, {
   serve: load(async () => (await import('./commands/serve.ts')).serve),
   token: load(async () => (await import('./commands/token.ts')).token),
   purge: load(async () => (await import('./commands/purge.ts')).purge),
+  doctor: load(async () => (await import('./commands/doctor.ts')).doctor),
   log: load(async () => (await import('./commands/log.ts')).log),
 });
 

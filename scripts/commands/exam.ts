@@ -1,7 +1,8 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fromBase64Url } from '../../crypto/format/bytes.ts';
+import { equal, fromBase64Url } from '../../crypto/format/bytes.ts';
 import {
+  decodeIdentity,
   encodeEncryptionKey,
   encodeIdentity,
   fingerprint,
@@ -10,8 +11,7 @@ import {
   SUITE_HYBRID,
 } from '../../crypto/format/ids.ts';
 import { TRACK_KINDS } from '../../crypto/format/open.ts';
-import { parsePolicy, type ParsedPolicy, type Policy } from '../../crypto/format/policy.ts';
-import { decodeIdentity } from '../../crypto/format/ids.ts';
+import { ownerHash, parsePolicy, type ParsedPolicy, type Policy } from '../../crypto/format/policy.ts';
 import type { Identity, DecryptionKey } from '../../crypto/seal/identity.ts';
 import {
   issueTicket,
@@ -21,7 +21,7 @@ import {
   type RecipientRole,
   type TrackKindName,
 } from '../../src/client/exam.ts';
-import { formatExamLink } from '../../src/client/link.ts';
+import { formatExamLink, type ExamLink } from '../../src/client/link.ts';
 import { fetchPinnedPolicy } from '../../src/client/pinning.ts';
 import { parseKind } from '../recording/tracks.ts';
 import {
@@ -35,7 +35,7 @@ import {
   SERVER_FLAGS,
   usageError,
 } from '../shell/arguments.ts';
-import { EXIT } from '../shell/exits.ts';
+import { CommandError, EXIT } from '../shell/exits.ts';
 import { formatTable, formatTime } from '../shell/figures.ts';
 import { openKey, readPublicLines, type PublicKeyLine } from '../shell/keys.ts';
 import { writePrivateFile } from '../shell/secrets.ts';
@@ -169,6 +169,7 @@ const update = command(USAGE_UPDATE, async (words, shell) => {
   const recipients = [...previous.policy.recipients.map(toRecipient), ...added];
   requireSuites(recipients, previous.policy.min_suite);
   const owner = await openKey(shell, values);
+  await requireOwner(owner.identity, link);
   const signed = await signExam({ ...planOf(previous), recipients }, owner.identity.signer, previous);
   const published = await api.publishPolicy(signed.bytes);
   const newer = formatExamLink({ url: link.url, ...signed.pins });
@@ -275,6 +276,7 @@ const tickets = command(USAGE_TICKETS, async (words, shell) => {
   const expiresMs = values.until === undefined ? Date.now() + 30 * DAY_MS : parseTime(values.until, '--until');
   const link = await readExamLink(shell, values.exam);
   const { identity } = await openKey(shell, values);
+  await requireOwner(identity, link);
   if (values.out !== undefined) await mkdir(values.out, { recursive: true, mode: 0o700 });
   const width = Math.max(4, String(first + count - 1).length);
   for (let number = first; number < first + count; number++) {
@@ -292,6 +294,17 @@ const tickets = command(USAGE_TICKETS, async (words, shell) => {
   }
   return EXIT.well;
 });
+
+/** What another key signs, no recorder accepts: better told here than to 120 students. */
+async function requireOwner({ publicKey }: Identity, link: ExamLink): Promise<void> {
+  if (equal(await ownerHash(publicKey), link.ownerHash)) return;
+  throw new CommandError(
+    'key',
+    'not-owner',
+    'this key is not the one of the exam’s owner',
+    'use the key that `exam create` was run with',
+  );
+}
 
 async function ownRecipient(
   { identity, decryptionKey }: { identity: Identity; decryptionKey: DecryptionKey },

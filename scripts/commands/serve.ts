@@ -1,7 +1,7 @@
 import { start } from '../../src/node.ts';
-import { ConfigError, readConfig } from '../../src/server/config.ts';
 import { command, parseWords } from '../shell/arguments.ts';
-import { CommandError, EXIT } from '../shell/exits.ts';
+import { EXIT } from '../shell/exits.ts';
+import { readSettings } from '../shell/settings.ts';
 
 const USAGE = `zeroreel serve [--data DIR] [--host ADDRESS] [--port N] [--bucket-port N]
 
@@ -39,12 +39,3 @@ export const serve = command(USAGE, async (words, shell) => {
   await server.close();
   return EXIT.well;
 });
-
-function readSettings(environment: Readonly<Record<string, string | undefined>>) {
-  try {
-    return readConfig(environment);
-  } catch (error) {
-    if (error instanceof ConfigError) throw new CommandError('usage', 'setting', error.message);
-    throw error;
-  }
-}
