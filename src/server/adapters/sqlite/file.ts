@@ -124,6 +124,8 @@ export class SqliteFile implements SqlDriver {
   /** Nobody is answered before the commit returned: an answer is a promise that survives a power cut. */
   #flush(): void {
     const group = this.#queue.splice(0, GROUP_LIMIT);
+    // `close` may have committed what this turn was meant for.
+    if (group.length === 0) return;
     let settle: (() => void)[];
     try {
       this.#exec('BEGIN IMMEDIATE');

@@ -88,6 +88,16 @@ describe('a SQLite file', () => {
   });
 });
 
+describe('a closed SQLite file', () => {
+  it('answers every call with an error, and none with silence', async () => {
+    const file = openFile();
+    await file.close();
+    await expect(file.batch([lease('late')])).rejects.toThrow();
+    await expect(file.all(statement('SELECT 1'))).rejects.toThrow();
+    await expect(file.scrub()).rejects.toThrow();
+  });
+});
+
 describe('a group of batches', () => {
   it('that arrives in one turn is one commit', async () => {
     const path = newPath();
