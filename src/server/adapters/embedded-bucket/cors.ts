@@ -41,6 +41,14 @@ export function parseCors(document: string): CorsRule[] {
   return rules;
 }
 
+/** Browsers send an Origin with every chunk: the rules of the bucket that is in use are parsed once. */
+let parsed: { document: string; rules: CorsRule[] } | undefined;
+
+function rulesOf(document: string): CorsRule[] {
+  if (parsed?.document !== document) parsed = { document, rules: parseCors(document) };
+  return parsed.rules;
+}
+
 /** A pattern with at most one `*`. */
 function isMatch(pattern: string, text: string): boolean {
   const star = pattern.indexOf('*');
@@ -59,7 +67,7 @@ export function corsHeaders(request: S3Request, bucket: BucketRow | undefined): 
     .split(',')
     .map((name) => name.trim().toLowerCase())
     .filter((name) => name !== '');
-  const rule = parseCors(stored).find(
+  const rule = rulesOf(stored).find(
     ({ origins, methods, headers }) =>
       origins.some((pattern) => isMatch(pattern, origin)) &&
       methods.includes(method) &&

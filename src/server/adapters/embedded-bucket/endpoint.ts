@@ -51,7 +51,8 @@ export interface RunningBucket {
   close: () => Promise<void>;
 }
 
-const DEFAULT_LIMITS: BodyLimits = { stallMs: 30_000, longestMs: 3_600_000 };
+/** `longestMs` is also how long after a URL's expiry an object can still appear: a purge lists again after that. */
+export const DEFAULT_LIMITS: BodyLimits = { stallMs: 30_000, longestMs: 3_600_000 };
 
 type Operation = (shelf: Shelf, request: S3Request, authenticated: Authenticated) => Answer | Promise<Answer>;
 
@@ -178,8 +179,12 @@ function errorAnswer(error: S3Error, request: S3Request | undefined, requestId: 
   return { status: error.status, headers: { 'content-type': 'application/xml' }, body: document };
 }
 
-/** What is drained of a refused body before the connection is given up: to close at once would destroy the answer on its way. */
+/**
+ * What is drained of a refused body, in bytes and ms, before the connection is given up: to close at once would destroy the
+ * answer on its way.
+ */
 const DRAIN = 16 * 1024 * 1024;
+const DRAIN_MS = 10_000;
 
 function isWaiting(http: IncomingMessage): boolean {
   return http.headers.expect?.toLowerCase() === '100-continue';
@@ -195,6 +200,10 @@ async function send(http: IncomingMessage, response: ServerResponse, answer: Ans
     // A client that was refused while it waited may send its body or its next request: nobody can tell which.
     if (isWaiting(http) || Number(http.headers['content-length'] ?? Infinity) > DRAIN) headers['connection'] = 'close';
     let drained = 0;
+    const deadline = setTimeout(() => void http.destroy(), DRAIN_MS);
+    http.once('close', () => {
+      clearTimeout(deadline);
+    });
     http.on('data', (piece: Buffer) => {
       drained += piece.length;
       if (drained > DRAIN) http.destroy();
@@ -211,8 +220,12 @@ export async function startEmbeddedBucket(
   options: EmbeddedBucketOptions & { port?: number; host?: string },
 ): Promise<RunningBucket> {
   const bucket = await createEmbeddedBucket(options);
-  // A body has its own limits; node's own would cut a slow but steady upload.
-  const server = createServer({ requestTimeout: 0, headersTimeout: 20_000, keepAliveTimeout: 30_000 }, bucket.handler);
+  const { stallMs, longestMs } = { ...DEFAULT_LIMITS, ...options.limits };
+  // A body has limits of its own, which come first; node's default would cut a slow but steady upload after five minutes.
+  const requestTimeout = longestMs + 60_000;
+  const server = createServer({ requestTimeout, headersTimeout: 20_000, keepAliveTimeout: 30_000 }, bucket.handler);
+  // Ends a connection on which nothing moves: also a reader who does not take the answer.
+  server.setTimeout(2 * stallMs);
   server.on('checkContinue', bucket.handler);
   const host = options.host ?? '127.0.0.1';
   await new Promise<void>((resolve, reject) => {

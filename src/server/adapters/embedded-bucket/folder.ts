@@ -10,6 +10,7 @@
  * 4. the `doomed` row goes. A crash after 1 or 2 leaves the `doomed` row: the next start repeats 2 to 4.
  * So nothing ever has to look through `objects/`, and what the sweep reads is bounded by the uploads that were under way.
  */
+import Database from 'better-sqlite3';
 import { randomBytes } from 'node:crypto';
 import { closeSync, mkdirSync, openSync, fsyncSync, renameSync } from 'node:fs';
 import { type FileHandle, mkdir, open, opendir, unlink } from 'node:fs/promises';
@@ -40,6 +41,21 @@ export class Folder {
     this.#dir = dir;
     for (const part of ['', 'incoming', 'objects']) mkdirSync(join(dir, part), { recursive: true, mode: 0o700 });
     fsyncFolder(dir);
+  }
+
+  /**
+   * Keeps a second process out: its sweep would take this one's uploads for leftovers. The lock is SQLite's on an empty database,
+   * which the kernel releases however the process ends. Answers what releases it.
+   */
+  lock(): () => void {
+    const database = new Database(join(this.#dir, 'lock.sqlite'), { timeout: 0 });
+    try {
+      database.exec('BEGIN EXCLUSIVE');
+    } catch (error) {
+      database.close();
+      throw new Error('the folder of the embedded bucket is in use by another process', { cause: error });
+    }
+    return () => void database.close();
   }
 
   get cataloguePath(): string {

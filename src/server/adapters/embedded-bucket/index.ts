@@ -1,5 +1,6 @@
 export {
   createEmbeddedBucket,
+  DEFAULT_LIMITS,
   type EmbeddedBucket,
   type EmbeddedBucketOptions,
   type RunningBucket,

@@ -22,11 +22,13 @@ export class Shelf {
   readonly commits: CommitQueue;
   readonly clock: Clock;
   readonly limits: BodyLimits;
+  readonly #unlock: () => void;
   #unlinking: Promise<void> = Promise.resolve();
   #checkpoint: NodeJS.Timeout | undefined;
 
   private constructor(folder: Folder, clock: Clock, limits: BodyLimits) {
     this.folder = folder;
+    this.#unlock = folder.lock();
     this.catalogue = openCatalogue(folder.cataloguePath);
     this.commits = new CommitQueue(this.catalogue, folder);
     this.clock = clock;
@@ -65,5 +67,6 @@ export class Shelf {
     clearTimeout(this.#checkpoint);
     this.catalogue.checkpoint();
     this.catalogue.close();
+    this.#unlock();
   }
 }

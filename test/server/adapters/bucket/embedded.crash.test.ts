@@ -134,6 +134,16 @@ it(
   ROUNDS * 30_000,
 );
 
+it('keeps a second process out of a folder in use, and lets it in when the first was killed', async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'zeroreel-crash-'));
+  dirs.push(dir);
+  await startVictim(dir);
+  await expect(startEmbeddedBucket({ dir, credentials: CREDENTIALS })).rejects.toThrow('in use by another process');
+  await killVictim();
+  const running = await startEmbeddedBucket({ dir, credentials: CREDENTIALS });
+  await running.close();
+});
+
 it('finishes at the start what a crash cut between its steps, and no request sees it', async () => {
   const dir = await mkdtemp(join(tmpdir(), 'zeroreel-crash-'));
   dirs.push(dir);
