@@ -24,6 +24,8 @@ export interface Broken {
 
 interface Owed {
   deleteBy: number;
+  /** As it stood at the opening: an erasure may come while an upload is being signed. */
+  firstDeleteBy: number;
   /** When erasure was requested; from there nothing has to be kept. */
   erasedAt: number | undefined;
   isIntended: boolean;
@@ -96,7 +98,7 @@ export class Oracle implements Witness {
       this.breaks('an upload was signed without an obligation in the log');
       return;
     }
-    if (expiresMs > owed.deleteBy - CLOCK_SKEW_MS) this.breaks('an upload URL lives up to delete_by');
+    if (expiresMs > owed.firstDeleteBy - CLOCK_SKEW_MS) this.breaks('an upload URL lives up to delete_by');
     const [row] = this.#driver.read('SELECT last_url_ms FROM recordings WHERE id = ?', name.recordingId);
     if ((row?.[0] as number) < expiresMs) this.breaks('an upload was signed whose expiry is not remembered');
     const [pending] = this.#driver.read(
@@ -197,6 +199,7 @@ export class Oracle implements Witness {
       case 'recording.opened':
         this.#owed.set(entry.recording, {
           deleteBy: entry.delete_by,
+          firstDeleteBy: entry.delete_by,
           erasedAt: undefined,
           isIntended: false,
           isVerified: false,

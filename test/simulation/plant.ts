@@ -14,8 +14,8 @@ export async function simulatorWith(fault: PlantedFault, tapesEach: number): Pro
   const planted = new Set<string>();
   const plugin: Plugin = {
     name: 'plant',
-    setup: ({ onLoad }) => {
-      onLoad({ filter: /\.ts$/ }, ({ path }) => {
+    setup: (builder) => {
+      builder.onLoad({ filter: /\.ts$/ }, ({ path }) => {
         let source = readFileSync(path, 'utf8').replaceAll('import.meta.url', JSON.stringify(pathToFileURL(path).href));
         for (const { file, find, replace } of fault.edits) {
           if (file !== relative(ROOT, path)) continue;

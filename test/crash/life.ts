@@ -1,0 +1,212 @@
+/** One life of everything, which a crash may interrupt anywhere; and what must be true in the middle and at the end of it. */
+import type { z } from 'zod';
+import { equal, toBase64Url, utf8 } from '../../crypto/format/bytes.ts';
+import { sha256 } from '../../crypto/format/hash.ts';
+import { audit } from '../../crypto/log/audit.ts';
+import { openCheckpoint } from '../../crypto/log/checkpoint.ts';
+import { decodeEntry } from '../../crypto/log/entry.ts';
+import { Frontier, leafHash } from '../../crypto/log/tree.ts';
+import type * as api from '../../schema/api.ts';
+import { abandon } from '../../src/server/jobs/abandon.ts';
+import { heartbeat } from '../../src/server/jobs/heartbeat.ts';
+import { publish } from '../../src/server/jobs/publish.ts';
+import { purge } from '../../src/server/jobs/purge.ts';
+import { sweep } from '../../src/server/jobs/sweep.ts';
+import { vkeyOf } from '../../src/server/signing.ts';
+import { media, type SealedChunk, type TestExam, TestRecorder } from '../server/recorder.ts';
+import { keyIdOf, policyBody } from '../simulation/tape.ts';
+import type { Machine, Site } from './machine.ts';
+import { objectKey } from '../../src/server/core/names.ts';
+
+const MINUTE_MS = 60_000;
+const HOUR_MS = 60 * MINUTE_MS;
+const DAY_MS = 24 * HOUR_MS;
+const STAFF_TOKEN = 'zra_crash-administrator';
+
+interface EpochScript {
+  recorder: TestRecorder;
+  steps: { chunks: SealedChunk[]; head: string }[];
+}
+
+/** Sealed once and played in every life. */
+export interface Script {
+  exam: TestExam;
+  /** Closed in its second epoch. */
+  whole: EpochScript[];
+  /** Left by its recorder. */
+  silent: EpochScript[];
+  /** Erased while its recorder is at work. */
+  erased: EpochScript[];
+}
+
+export async function writeScript(exam: TestExam, now: number): Promise<Script> {
+  const step = async (recorder: TestRecorder, seed: number, isClose = false) => ({
+    chunks: [await recorder.chunk(1, media(70_000, seed)), await recorder.chunk(4, media(30, seed + 1))],
+    head: isClose ? await recorder.close() : await recorder.head(),
+  });
+  const begin = () => TestRecorder.begin(exam, { now });
+  const first = await begin();
+  const opening = { recorder: first, steps: [await step(first, 1), await step(first, 3)] };
+  const second = await first.resume({ now });
+  const [silent, erased] = [await begin(), await begin()];
+  return {
+    exam,
+    whole: [opening, { recorder: second, steps: [await step(second, 5, true)] }],
+    silent: [{ recorder: silent, steps: [await step(silent, 7)] }],
+    erased: [{ recorder: erased, steps: [await step(erased, 9)] }],
+  };
+}
+
+/** Throws at the first promise that is broken. */
+export async function live(site: Site, machine: Machine, script: Script): Promise<void> {
+  const { clock } = site;
+  const { store } = machine.inside;
+  const beganMs = clock.now();
+  await store.addToken({
+    tokenHash: toBase64Url(await sha256(utf8(STAFF_TOKEN))),
+    prefix: 'zra_crash',
+    role: 'admin',
+    label: 'crash',
+    createdMs: clock.now(),
+    expiresMs: clock.now() + 100 * DAY_MS,
+    revokedMs: null,
+  });
+  await machine.insist(() =>
+    expectStatus(machine.fetch('POST', '/exams', STAFF_TOKEN, policyBody(script.exam)), 200, 201),
+  );
+  const acknowledged = new Map<string, SealedChunk['object']>();
+
+  await play(site, machine, script.whole, acknowledged);
+  await play(site, machine, script.silent, acknowledged);
+  const erased = new Map<string, SealedChunk['object']>();
+  await play(site, machine, script.erased, erased);
+  await requireReadable(site, machine, erased);
+  const erasedId = script.erased[0]!.recorder.sessionId;
+  // 410 to the second attempt: the first one was done, and only its answer was lost.
+  await machine.insist(() =>
+    expectStatus(
+      machine.fetch('POST', `/recordings/${erasedId}/erasure`, STAFF_TOKEN, { reason: 'student' }),
+      202,
+      410,
+    ),
+  );
+  await job(machine, heartbeat, publish);
+
+  clock.nowMs += 25 * HOUR_MS;
+  await job(machine, abandon, sweep, purge);
+  await requireReadable(site, machine, acknowledged);
+  const live = [script.whole, script.silent].map(([epoch]) => epoch!.recorder.sessionId);
+  for (const id of live) await requireReleased(machine, id, script.exam, 200);
+  await requireReleased(machine, erasedId, script.exam, 410);
+
+  clock.nowMs = beganMs + 30 * DAY_MS + 5 * MINUTE_MS;
+  for (const id of live) await requireReleased(machine, id, script.exam, 410);
+  await job(machine, purge, publish);
+  clock.nowMs += 2 * MINUTE_MS;
+  await job(machine, purge);
+  clock.nowMs += 2 * HOUR_MS;
+  await job(machine, purge, sweep, heartbeat, publish);
+  await requireNothing(site, machine);
+  await requireLog(site, machine);
+}
+
+async function play(
+  site: Site,
+  machine: Machine,
+  epochs: readonly EpochScript[],
+  acknowledged: Map<string, Uint8Array>,
+) {
+  for (const { recorder, steps } of epochs) {
+    const { exam, sessionId, epoch, token, openBody } = recorder;
+    const path = `/exams/${exam.policy.exam_id}/recordings`;
+    await machine.insist(() => expectStatus(machine.fetch('POST', path, token, openBody), 200, 201));
+    for (const { chunks, head } of steps) {
+      site.clock.nowMs += 30_000;
+      const asked = { epoch, chunks: chunks.map(({ request }) => request) };
+      const uploads = `/recordings/${sessionId}/uploads`;
+      const answer = await machine.insist(() => expectStatus(machine.fetch('POST', uploads, token, asked), 200));
+      for (const upload of (answer.json as z.infer<typeof api.uploadsResponse>).uploads) {
+        if (upload.state !== 'signed') throw new Error('expected a URL for a chunk that no head covers');
+        const { object } = chunks.find(({ track, seq }) => track === upload.track && seq === upload.seq)!;
+        const { status } = await fetch(upload.url, { method: 'PUT', headers: upload.headers, body: object });
+        if (status !== 200) throw new Error(`expected 200 for a presigned PUT, found ${status}`);
+      }
+      await machine.insist(() =>
+        expectStatus(machine.fetch('POST', `/recordings/${sessionId}/heads`, token, { head }), 200),
+      );
+      for (const chunk of chunks) acknowledged.set(objectKey(sessionId, { epoch, ...chunk }), chunk.object);
+    }
+  }
+}
+
+async function job(machine: Machine, ...jobs: ((ports: Machine['ports']) => Promise<unknown>)[]): Promise<void> {
+  // Cron comes round again: a lease that a dead process left behind must not need more than its ten minutes.
+  for (const run of jobs) {
+    const life = machine.diedAt;
+    await machine.insist(() => run(machine.ports));
+    if (machine.diedAt === life) continue;
+    const { clock } = machine.ports as unknown as { clock: Site['clock'] };
+    clock.nowMs += 11 * MINUTE_MS;
+    await machine.insist(() => run(machine.ports));
+  }
+}
+
+async function expectStatus(answer: Promise<{ status: number; json: unknown }>, ...expected: number[]) {
+  const { status, json } = await answer;
+  if (!expected.includes(status))
+    throw new Error(`expected ${expected.join(' or ')}, found ${status}: ${JSON.stringify(json)}`);
+  return { status, json };
+}
+
+async function requireReadable({ bucket }: Site, machine: Machine, acknowledged: ReadonlyMap<string, Uint8Array>) {
+  for (const [key, object] of acknowledged) {
+    const stored = await bucket.get(key);
+    if (!stored || !equal(stored, object))
+      throw new Error(`an acknowledged chunk is not as it was after ${machine.diedAt ?? 'no death'}`);
+  }
+}
+
+async function requireReleased(machine: Machine, id: string, exam: TestExam, status: number): Promise<void> {
+  const body = { key_id: keyIdOf(exam), purpose: 'review' };
+  const { json } = await machine.insist(() =>
+    expectStatus(machine.fetch('POST', `/recordings/${id}/release`, STAFF_TOKEN, body), status),
+  );
+  if (status !== 200) return;
+  const { epochs } = json as api.Release;
+  if (epochs.some(({ wraps, shred }) => wraps.length === 0 || shred.length !== 43)) throw new Error('keys are missing');
+}
+
+async function requireNothing({ bucket }: Site, machine: Machine): Promise<void> {
+  for await (const { key } of bucket.listVersions(''))
+    throw new Error(`${key} is left after ${machine.diedAt ?? 'no death'}`);
+  if ((await bucket.abortMultiparts('')) > 0) throw new Error('a multipart upload is left');
+  if ((await machine.inside.vault.list(Number.MAX_SAFE_INTEGER, 1)).length > 0)
+    throw new Error('a shred share is left');
+}
+
+async function requireLog({ signer, clock }: Site, machine: Machine): Promise<void> {
+  const { store } = machine.inside;
+  const entries = await store.entries(0, 100_000);
+  const { findings } = audit(entries, clock.now(), { graceMs: HOUR_MS });
+  const [violation] = findings.filter(({ severity }) => severity === 'violation');
+  if (violation) throw new Error(`after ${machine.diedAt ?? 'no death'}: ${violation.message}`);
+  const types = entries.map(({ bytes }) => decodeEntry(bytes).type);
+  const once = {
+    'recording.opened': 3,
+    'recording.reopened': 1,
+    'recording.closed': 1,
+    'recording.abandoned': 2,
+    'erasure.requested': 1,
+  };
+  const deaths = { 'deletion.intended': 3, 'deletion.completed': 3, 'deletion.verified': 3, 'anomaly.found': 0 };
+  for (const [type, count] of Object.entries({ ...once, ...deaths })) {
+    const found = types.filter((one) => one === type).length;
+    if (found !== count)
+      throw new Error(`expected ${count} entries ${type}, found ${found} after ${machine.diedAt ?? 'no death'}`);
+  }
+  const frontier = new Frontier();
+  for (const { bytes } of entries) frontier.append(leafHash(bytes));
+  const newest = await openCheckpoint((await store.newestCheckpoint())!.note, vkeyOf(signer), signer.origin);
+  if (newest.size !== entries.length || !equal(newest.root, frontier.root()))
+    throw new Error('the tree does not verify');
+}
