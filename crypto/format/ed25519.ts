@@ -1,6 +1,6 @@
 /** Ed25519 as every record uses it: strict verification and labelled signatures (PROTOCOL.md section 2). */
 import nacl from 'tweetnacl';
-import { concat, type Bytes } from './bytes.ts';
+import { concat, fromHex, utf8, type Bytes } from './bytes.ts';
 import { ProtocolError } from './errors.ts';
 import { separator, subtle } from './hash.ts';
 
@@ -66,22 +66,43 @@ export const webCryptoEngine: VerifyEngine = async (publicKey, message, signatur
   return subtle().verify('Ed25519', key, signature as Bytes, message as Bytes);
 };
 
-/** RFC 8032 section 7.1, test 1: a public key that every engine with Ed25519 imports. */
-const KNOWN_KEY = Uint8Array.of(
-  ...[0xd7, 0x5a, 0x98, 0x01, 0x82, 0xb1, 0x0a, 0xb7, 0xd5, 0x4b, 0xfe, 0xd3, 0xc9, 0x64, 0x07, 0x3a],
-  ...[0x0e, 0xe1, 0x72, 0xf3, 0xda, 0xa6, 0x23, 0x25, 0xaf, 0x02, 0x1a, 0x68, 0xf7, 0x07, 0x51, 0x1a],
-);
+/**
+ * Two signatures of CCTV's Ed25519 suite, numbers 305 and 6: an ordinary one, and one whose equation holds only after
+ * multiplication by the cofactor, which passes the pre-checks of V-strict and must not pass the engine.
+ */
+const ORDINARY = {
+  key: 'ef75b20e7540e3dff77404193652ba2bd13df99c1508eee1515e27ae25f28076',
+  message: 'ed25519vectors 5',
+  signature:
+    'b62cf890de42c413b11b1411c9f01f1c4d77aa87ef182258d1251f69af2a3506' +
+    '40657f1cb030f12543549bbabd848dc6403d354e7c99c4d0dcee9f63c9033b00',
+};
+const COFACTORED = {
+  key: '10eb7c3acfb2bed3e0d6ab89bf5a3d6afddd1176ce4812e38d9fd485058fdb1f',
+  message: 'ed25519vectors 10',
+  signature:
+    '36684ea91032ba5b1dbab2d02f4debc74c3327f2b3802e2e4d371aa42b12b56b' +
+    'c02e2b9e63e385c058bf62b14b3a2b29ccefe8e38ddb536bc3f9865320a3d801',
+};
+
+/**
+ * Whether an engine verifies as V-strict asks: it accepts the ordinary signature, and not the cofactored one. RFC 8032
+ * allows both equations, so a runtime's choice is found out and not assumed: two readers must never disagree.
+ */
+export async function isStrictEngine(engine: VerifyEngine): Promise<boolean> {
+  const accepts = ({ key, message, signature }: typeof ORDINARY) =>
+    engine(fromHex(key), utf8(message), fromHex(signature)).catch(() => false);
+  return (await accepts(ORDINARY)) && !(await accepts(COFACTORED));
+}
 
 let nativeEd25519: Promise<boolean> | undefined;
 
-/** Whether WebCrypto here knows Ed25519; asked once. Native verification is over a hundred times faster than tweetnacl's. */
+/**
+ * Whether WebCrypto here has an Ed25519 that is strict; asked once. Native verification is over a hundred times faster than
+ * tweetnacl's, which stands in elsewhere.
+ */
 export function hasNativeEd25519(): Promise<boolean> {
-  nativeEd25519 ??= subtle()
-    .importKey('raw', KNOWN_KEY, 'Ed25519', false, ['verify'])
-    .then(
-      () => true,
-      () => false,
-    );
+  nativeEd25519 ??= isStrictEngine(webCryptoEngine);
   return nativeEd25519;
 }
 
