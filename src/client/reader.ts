@@ -62,8 +62,8 @@ export interface ReadOptions {
 
 const DEPTHS: readonly Depth[] = ['heads', 'ciphertext', 'plaintext'];
 
-/** Objects on their way at a time: bounds memory to about five chunks a track. */
-const PREFETCH = 4;
+/** Objects on their way at a time: bounds memory to about four chunks, the one that is being opened included. */
+const PREFETCH = 3;
 const LONGEST_HEAD = chunkHeadLength(MAX_PLAINTEXT);
 
 export class RecordingReader {

@@ -64,13 +64,41 @@ export async function exchangeOnce(
   const stop = signal ? AbortSignal.any([expiry.signal, signal]) : expiry.signal;
   try {
     const answer = await environment.fetch(url, { ...request, signal: stop, redirect: 'error' });
-    return { status: answer.status, headers: answer.headers, body: new Uint8Array(await answer.arrayBuffer()) };
+    return { status: answer.status, headers: answer.headers, body: await readBody(answer) };
   } catch (cause) {
     const reason = expiry.signal.aborted ? `no answer within ${timeoutMs} ms` : 'the connection failed';
     throw new ClientError('unreachable', `${request.method} ${withoutQuery(url)}: ${reason}`, { cause });
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** The largest body that is right: a chunk of 8 MiB with its segments' tags, or a page of a long list. */
+const MOST_BODY_BYTES = 16 * 2 ** 20;
+
+/**
+ * The whole body. Where its length is announced it goes into one buffer of that length: `arrayBuffer()` holds it twice, and
+ * that is most of the memory that a reader of 4 MiB chunks would use.
+ */
+async function readBody(answer: Response): Promise<Uint8Array<ArrayBuffer>> {
+  const announced = answer.headers.get('content-length');
+  if (!answer.body || announced === null || answer.headers.has('content-encoding')) {
+    return new Uint8Array(await answer.arrayBuffer());
+  }
+  const length = Number(announced);
+  if (!(length <= MOST_BODY_BYTES)) {
+    throw new RangeError(`expected a body of at most ${MOST_BODY_BYTES} bytes, found ${announced}`);
+  }
+  const body = new Uint8Array(length);
+  let at = 0;
+  for (const reader = answer.body.getReader(); ;) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    body.set(value, at); // a body longer than announced throws here
+    at += value.length;
+  }
+  if (at < length) throw new RangeError(`expected a body of ${length} bytes, found ${at}`);
+  return body;
 }
 
 /**
