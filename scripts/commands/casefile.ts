@@ -2,6 +2,7 @@ import { fingerprint, IDENTITY_SUITE, decodeIdentity } from '../../crypto/format
 import { parsePolicy } from '../../crypto/format/policy.ts';
 import { exportCaseFile, openCaseFile, readSummary } from '../../src/client/casefile.ts';
 import { NodeCaseFolder } from '../../src/client/casefile-node.ts';
+import { ClientError } from '../../src/client/errors.ts';
 import { command, KEY_FLAGS, parseWords, required, SERVER_FLAGS, usageError } from '../shell/arguments.ts';
 import { CommandError } from '../shell/exits.ts';
 import { openKey } from '../shell/keys.ts';
@@ -37,13 +38,22 @@ export const exportCommand = command(USAGE_EXPORT, async (words, shell) => {
   const link = await readExamLink(shell, values.exam);
   const { decryptionKey: key } = await openKey(shell, values);
   const api = await connect(shell, values, link);
-  const folder = await NodeCaseFolder.create(directory);
+  const folder = await createFolder(directory);
   const { ownerHash, examId } = link;
   const findings = await exportCaseFile({ api, recordingId, key, pins: { ownerHash, examId }, folder });
   if (values.json) shell.printJson({ directory, ...findings });
   else tellVerdict(shell, findings);
   return exitOf(findings.verdict);
 });
+
+async function createFolder(directory: string): Promise<NodeCaseFolder> {
+  try {
+    return await NodeCaseFolder.create(directory);
+  } catch (error) {
+    if (!(error instanceof ClientError)) throw error;
+    throw new CommandError('storage', 'exists', error.message, error.hint, { cause: error });
+  }
+}
 
 const USAGE_VERIFY = `zeroreel verify [--exam LINK] [--key FILE] [--json] DIR
 

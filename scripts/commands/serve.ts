@@ -1,6 +1,7 @@
 import { start } from '../../src/node.ts';
+import { StartRefusal } from '../../src/server/start-refusal.ts';
 import { command, parseWords } from '../shell/arguments.ts';
-import { EXIT } from '../shell/exits.ts';
+import { CommandError, EXIT } from '../shell/exits.ts';
 import { readSettings } from '../shell/settings.ts';
 
 const USAGE = `zeroreel serve [--data DIR] [--host ADDRESS] [--port N] [--bucket-port N]
@@ -26,6 +27,9 @@ export const serve = command(USAGE, async (words, shell) => {
       ...(values.port !== undefined && { ZEROREEL_PORT: values.port }),
       ...(values['bucket-port'] !== undefined && { ZEROREEL_BUCKET_PORT: values['bucket-port'] }),
     }),
+  }).catch((error: unknown) => {
+    if (!(error instanceof StartRefusal)) throw error;
+    throw new CommandError('unwell', 'start-refused', error.message, error.hint, { cause: error });
   });
   shell.print(server.url);
   shell.say(`the first administrator's token is in ${server.adminTokenFile}`);

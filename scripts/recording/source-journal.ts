@@ -1,9 +1,14 @@
 import { open, readFile, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { parseHead } from '../../crypto/format/head.ts';
+import { sleep } from '../../src/client/environment.ts';
+import { ClientError } from '../../src/client/errors.ts';
 import type { SealedMedia } from '../../src/client/live-epoch.ts';
 import type { Outbox, SealedChunk } from '../../src/client/outbox.ts';
 import { CommandError } from '../shell/exits.ts';
+
+const ROOM_ATTEMPTS = 20;
+const ROOM_WAIT_MS = 500;
 
 /**
  * Where a file's next epoch goes on. A recorder that was killed leaves no key and no position; what it leaves is the tail,
@@ -17,9 +22,13 @@ export class SourceJournal {
   readonly #file: FileHandle;
   readonly #lengths: Map<string, number>;
 
-  private constructor(file: FileHandle, lengths: Map<string, number>) {
+  /** Bytes of the file: all of them whole lines. */
+  #size: number;
+
+  private constructor(file: FileHandle, lengths: Map<string, number>, size: number) {
     this.#file = file;
     this.#lengths = lengths;
+    this.#size = size;
   }
 
   static async open(path: string): Promise<SourceJournal> {
@@ -39,14 +48,39 @@ export class SourceJournal {
     const directory = await open(dirname(path), 'r');
     await directory.sync();
     await directory.close();
-    return new SourceJournal(file, lengths);
+    return new SourceJournal(file, lengths, whole.length);
   }
 
-  /** Durable when it returns; the recorder calls it before it puts the chunk. */
+  /**
+   * Durable when it returns; the recorder calls it before it puts the chunk. Waits a while for room on a full disk, which
+   * comes as uploads leave the outbox; throws `outbox-full` where none comes.
+   */
   async remember({ epoch, track, seq, mediaBytes }: SealedMedia): Promise<void> {
-    await this.#file.write(`${epoch} ${track} ${seq} ${mediaBytes}\n`);
-    await this.#file.datasync();
-    this.#lengths.set(`${epoch} ${track} ${seq}`, mediaBytes);
+    const key = `${epoch} ${track} ${seq}`;
+    const line = `${key} ${mediaBytes}\n`;
+    for (let attempt = 1; !(await this.#append(line)); attempt++) {
+      if (attempt === ROOM_ATTEMPTS) {
+        throw new ClientError('outbox-full', 'the disk is full; nothing was lost and nothing more is taken', {
+          hint: 'free space on this disk, and the same command goes on',
+        });
+      }
+      await sleep(ROOM_WAIT_MS);
+    }
+    this.#size += line.length;
+    this.#lengths.set(key, mediaBytes);
+  }
+
+  /** False on a full disk, with nothing of the line left behind. */
+  async #append(line: string): Promise<boolean> {
+    try {
+      await this.#file.write(line);
+      await this.#file.datasync();
+      return true;
+    } catch (error) {
+      await this.#file.truncate(this.#size);
+      if (!['ENOSPC', 'EDQUOT'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+      return false;
+    }
   }
 
   async close(): Promise<void> {

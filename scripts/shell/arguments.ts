@@ -24,16 +24,34 @@ export function parseWords<const F extends Flags>(
 ): Parsed<F> {
   let parsed: Parsed<F>;
   try {
-    parsed = parseArgs({ args: [...words], options, allowPositionals: true });
+    parsed = parseArgs({ args: words.map(guardId), options, allowPositionals: true });
+    parsed.positionals = parsed.positionals.map(unguardId);
   } catch (error) {
     // The first sentence is Node's own; what follows talks about positional arguments that begin with a dash.
-    throw usageError((error as Error).message.split('. ')[0]!.replace(/^./, (first) => first.toLowerCase()));
+    throw usageError(
+      (error as Error).message.split(/\.?(?: |\n)(?=[A-Z])/, 1)[0]!.replace(/^./, (first) => first.toLowerCase()),
+    );
   }
   const found = parsed.positionals.length;
   if (found < expected.from)
     throw usageError(`expected ${expected.names}, found ${found === 0 ? 'nothing' : `${found} of them`}`);
   if (found > expected.to) throw usageError(`expected ${expected.names || 'no more words'}, found ${found} words`);
   return parsed;
+}
+
+/**
+ * One id in 64 begins with a hyphen, and would be taken for options. None of ours has 22 characters, so such a word is an id;
+ * it is handed through under a mark that no argument can hold.
+ */
+const ID_WITH_HYPHEN = /^-[A-Za-z0-9_-]{20}[AQgw]$/;
+const MARK = '\0';
+
+function guardId(word: string): string {
+  return ID_WITH_HYPHEN.test(word) ? MARK + word : word;
+}
+
+function unguardId(word: string): string {
+  return word.startsWith(MARK) ? word.slice(MARK.length) : word;
 }
 
 export function usageError(message: string, hint = 'zeroreel COMMAND --help shows how it is used'): CommandError {
