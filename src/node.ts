@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { join, resolve } from 'node:path';
 import { createAdaptorServer } from '@hono/node-server';
 import { type Logger, schedule } from 'node-cron';
+import { probeBucket } from './server/adapters/bucket-probe.ts';
 import { startEmbeddedBucket } from './server/adapters/embedded-bucket/index.ts';
 import { keepFile, openBucketCredentials, openLogSigner } from './server/adapters/keyring.ts';
 import { createS3Bucket } from './server/adapters/s3-bucket.ts';
@@ -14,11 +15,13 @@ import { createApp } from './server/app.ts';
 import { type Config, ConfigError, readConfig } from './server/config.ts';
 import { keepToken, newToken } from './server/http/staff.ts';
 import { abandon } from './server/jobs/abandon.ts';
+import { attest } from './server/jobs/attest.ts';
 import { heartbeat } from './server/jobs/heartbeat.ts';
 import { publish } from './server/jobs/publish.ts';
 import { purge } from './server/jobs/purge.ts';
 import { sweep } from './server/jobs/sweep.ts';
-import type { Clock, Ports } from './server/ports.ts';
+import { BucketError, type Clock, type Ports } from './server/ports.ts';
+import { StartRefusal } from './server/start-refusal.ts';
 
 /** When each job runs. A run that finds the one before still at work does nothing. */
 const SCHEDULE = {
@@ -27,6 +30,7 @@ const SCHEDULE = {
   abandon: '30 */5 * * * *',
   heartbeat: '15 0 * * * *',
   sweep: '45 30 * * * *',
+  attest: '20 10 * * * *',
 } as const;
 
 const FIRST_TOKEN_DAYS = 366;
@@ -58,12 +62,15 @@ export interface StartOptions {
   report?: (error: unknown) => void;
   /** Whether cron runs the jobs; default true. Who says false runs `jobs` in time. */
   isScheduled?: boolean;
+  /** Whether the bucket is probed before anything is served; default: as `isScheduled`. */
+  isProbed?: boolean;
 }
 
 const SYSTEM_CLOCK: Clock = { now: () => Date.now() };
 
 export async function start(options: StartOptions): Promise<RunningServer> {
   const { config, clock = SYSTEM_CLOCK, report = reportToStderr, isScheduled = true } = options;
+  const { isProbed = isScheduled } = options;
   const dataDir = resolve(config.dataDir);
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
   const opened: { close(): Promise<void> }[] = [];
@@ -88,7 +95,9 @@ export async function start(options: StartOptions): Promise<RunningServer> {
       abandon: () => abandon(ports),
       heartbeat: () => heartbeat(ports),
       sweep: () => sweep(ports),
+      attest: () => attest(ports, probeBucket),
     };
+    if (isProbed) await attestOrGoOn(jobs.attest, report);
     await jobs.heartbeat();
     await jobs.publish();
 
@@ -107,6 +116,26 @@ export async function start(options: StartOptions): Promise<RunningServer> {
     // A half-started server would keep the process, and the files, for ever.
     await closeAll();
     throw error;
+  }
+}
+
+/**
+ * A bucket that is unfit, refuses the credentials or is not there keeps the server from starting. One that does not answer does
+ * not: keys of what is due die on time whatever the bucket does (jobs/purge.ts), and cron looks at it again.
+ */
+async function attestOrGoOn(attestNow: () => Promise<unknown>, report: (error: unknown) => void): Promise<void> {
+  try {
+    await attestNow();
+  } catch (error) {
+    if (!(error instanceof BucketError)) throw error;
+    if (error.code !== 'unavailable') {
+      throw new StartRefusal(
+        `the bucket cannot be used: ${error.message}`,
+        'endpoint, bucket name, credentials: `zeroreel doctor --bucket` shows what it answers',
+        { cause: error },
+      );
+    }
+    report(error);
   }
 }
 
@@ -208,7 +237,9 @@ async function main(): Promise<void> {
 
 if (process.argv[1] === import.meta.filename) {
   main().catch((error: unknown) => {
-    console.error(error instanceof ConfigError ? `zeroreel: ${error.message}` : error);
+    const isPlain = error instanceof ConfigError || error instanceof StartRefusal;
+    console.error(isPlain ? `zeroreel: ${error.message}` : error);
+    if (error instanceof StartRefusal) console.error(`hint: ${error.hint}`);
     process.exitCode = 1;
   });
 }

@@ -37,9 +37,10 @@ import {
   requireUploading,
 } from '../core/uploading.ts';
 import { ServerError } from '../errors.ts';
+import { createBodyCheck } from '../jobs/attest.ts';
 import type { Ports } from '../ports.ts';
 import { logSigner } from '../signing.ts';
-import { type EpochRow, type RecordingRow, StoreError, type TrackRow } from '../store.ts';
+import { type EpochRow, type PendingRow, type RecordingRow, StoreError, type TrackRow } from '../store.ts';
 import { bearerHash, idParameter, numberParameter, readJson, SECRET } from './request.ts';
 
 interface EpochView {
@@ -50,6 +51,7 @@ interface EpochView {
 
 export function recordingRoutes(ports: Ports): Hono {
   const { store, vault, bucket, clock } = ports;
+  const findAltered = createBodyCheck(ports);
   const routes = new Hono();
 
   // ---- 1. open: the obligation to delete is in the log before the first byte can be uploaded ------------------------------
@@ -249,6 +251,7 @@ export function recordingRoutes(ports: Ports): Hono {
         extra: { missing },
       });
     }
+    await requirePromisedBodies(recording.id, epoch.epoch, confirmed, pending);
     const isEnd = head.isClose && epoch.epoch === recording.lastEpoch;
     const row = {
       recordingId: recording.id,
@@ -299,6 +302,29 @@ export function recordingRoutes(ports: Ports): Hono {
       listed.set(seq, object.bytes);
     }
     return listed;
+  }
+
+  /** For a store that takes other bytes than were signed (jobs/attest.ts): nothing is counted that is not what was promised. */
+  async function requirePromisedBodies(
+    recordingId: string,
+    epoch: number,
+    confirmed: readonly { track: number; count: number }[],
+    pending: readonly PendingRow[],
+  ): Promise<void> {
+    const counts = new Map(confirmed.map(({ track, count }) => [track, count]));
+    const counted = pending.filter(({ track, seq }) => seq < (counts.get(track) ?? 0));
+    const altered = await findAltered(
+      counted.map(({ track, seq, sha256 }) => ({
+        track,
+        seq,
+        sha256,
+        key: objectKey(recordingId, { epoch, track, seq }),
+      })),
+    );
+    if (altered.length === 0) return;
+    throw new ServerError('chunk-refused', `${altered.length} chunks in the bucket are not what was promised`, {
+      extra: { altered: altered.map(({ track, seq }) => ({ track, seq })) },
+    });
   }
 
   async function endingOf(recording: RecordingRow, head: HeadRecord, headHashB64: string, now: number) {
