@@ -16,9 +16,7 @@ import {
   ListMultipartUploadsCommand,
   ListObjectsV2Command,
   ListObjectVersionsCommand,
-  NoSuchKey,
   S3Client,
-  S3ServiceException,
 } from '@aws-sdk/client-s3';
 import { type Bytes, toHex } from '../../../crypto/format/bytes.ts';
 import {
@@ -31,6 +29,7 @@ import {
   type ObjectVersion,
   type PresignedPut,
 } from '../ports.ts';
+import { call, isCode, isNotImplemented } from './s3-failure.ts';
 import { createPresigner, type Credentials, type Pair } from './sigv4.ts';
 
 export interface S3BucketOptions {
@@ -245,7 +244,7 @@ export function createS3Bucket(options: S3BucketOptions): Bucket {
           return bytes;
         });
       } catch (error) {
-        if (error instanceof BucketError && error.cause instanceof NoSuchKey) return undefined;
+        if (isCode(error, 'NoSuchKey')) return undefined;
         if (isCode(error, 'InvalidRange')) return new Uint8Array();
         throw error;
       }
@@ -333,40 +332,4 @@ async function setting<T>(read: () => Promise<T>): Promise<T | 'none' | 'unknown
     if (isNotImplemented(error) || (error instanceof BucketError && error.code === 'refused')) return 'unknown';
     throw error;
   }
-}
-
-function isCode(error: unknown, ...names: readonly string[]): boolean {
-  return error instanceof BucketError && error.cause instanceof S3ServiceException && names.includes(error.cause.name);
-}
-
-function isNotImplemented(error: unknown): boolean {
-  return (
-    error instanceof BucketError &&
-    error.cause instanceof S3ServiceException &&
-    (error.cause.name === 'NotImplemented' || error.cause.$metadata.httpStatusCode === 501)
-  );
-}
-
-/** Runs one request and turns what the SDK throws into the port's error. The message never holds a URL: its query is a credential. */
-async function call<T>(what: string, request: () => Promise<T>): Promise<T> {
-  try {
-    return await request();
-  } catch (error) {
-    if (error instanceof BucketError) throw error;
-    throw new BucketError(codeOf(error), `${what}: ${reasonOf(error)}`, { cause: error });
-  }
-}
-
-function codeOf(error: unknown): BucketError['code'] {
-  if (!(error instanceof S3ServiceException)) return 'unavailable';
-  if (error.name === 'NoSuchBucket') return 'missing-bucket';
-  const status = error.$metadata.httpStatusCode;
-  if (status === 403 || status === 401) return 'refused';
-  return status === undefined || status >= 500 || status === 429 || status === 408 ? 'unavailable' : 'invalid';
-}
-
-function reasonOf(error: unknown): string {
-  if (error instanceof S3ServiceException) return `${error.name} (${error.$metadata.httpStatusCode ?? 'no status'})`;
-  const { code, name } = error as { code?: unknown; name?: unknown };
-  return typeof code === 'string' ? code : typeof name === 'string' ? name : 'no answer';
 }

@@ -38,7 +38,7 @@ it.skipIf(!canTrace)(
       { stdio: ['ignore', 'pipe', 'inherit'] },
     );
     const ended = once(traced, 'exit');
-    let trace = '';
+    let trace: string;
     try {
       const [line] = (await once(traced.stdout, 'data')) as [Buffer];
       const bucket = createS3Bucket({
