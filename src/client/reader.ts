@@ -62,8 +62,8 @@ export interface ReadOptions {
 
 const DEPTHS: readonly Depth[] = ['heads', 'ciphertext', 'plaintext'];
 
-/** Objects on their way at a time: bounds memory to about four chunks, the one that is being opened included. */
-const PREFETCH = 3;
+/** Objects on their way at a time. Whole ones bound the memory to about three chunks; heads are a few kilobytes. */
+const PREFETCH = { heads: 8, ciphertext: 2, plaintext: 2 } as const satisfies Record<Depth, number>;
 const LONGEST_HEAD = chunkHeadLength(MAX_PLAINTEXT);
 
 export class RecordingReader {
@@ -234,7 +234,7 @@ export class RecordingReader {
     let asked = 0;
     try {
       for (let seq = 0; seq < end; seq++) {
-        for (; asked < Math.min(seq + PREFETCH, end); asked++) {
+        for (; asked < Math.min(seq + PREFETCH[depth], end); asked++) {
           const object = this.#source.object({ epoch, track, seq: asked }, range);
           object.catch(() => undefined); // told when its turn comes
           ahead.push(object);
