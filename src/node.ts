@@ -8,6 +8,7 @@ import { type Logger, schedule } from 'node-cron';
 import { probeBucket } from './server/adapters/bucket-probe.ts';
 import { startEmbeddedBucket } from './server/adapters/embedded-bucket/index.ts';
 import { keepFile, openBucketCredentials, openLogSigner } from './server/adapters/keyring.ts';
+import { keepAnchor, requireLogKey, requireOwnLog } from './server/adapters/log-anchor.ts';
 import { createS3Bucket } from './server/adapters/s3-bucket.ts';
 import { openSqliteStore } from './server/adapters/sqlite.ts';
 import { openSqliteVault } from './server/adapters/vault-sqlite.ts';
@@ -84,13 +85,15 @@ export async function start(options: StartOptions): Promise<RunningServer> {
     opened.push(vault);
     const storage = await openStorage(config, dataDir, clock);
     opened.push(storage);
+    await requireLogKey(store, dataDir);
     const signer = openLogSigner(dataDir, config.logOrigin);
+    await requireOwnLog(store, signer, dataDir);
     const ports: Ports = { store, vault, bucket: storage.bucket, clock, signer };
     const adminTokenFile = join(dataDir, 'admin.token');
     if ((await store.tokens()).length === 0) await keepFirstToken(ports, adminTokenFile);
 
     const jobs = {
-      publish: () => publish(ports),
+      publish: () => publishAndKeep(ports, dataDir),
       purge: () => purge(ports),
       abandon: () => abandon(ports),
       heartbeat: () => heartbeat(ports),
@@ -108,7 +111,7 @@ export async function start(options: StartOptions): Promise<RunningServer> {
     const close = async () => {
       await cron?.close();
       await http.close();
-      await publish(ports);
+      await jobs.publish();
       await closeAll();
     };
     return { url: http.url, ports, jobs, adminTokenFile, close: () => (closing ??= close()) };
@@ -117,6 +120,14 @@ export async function start(options: StartOptions): Promise<RunningServer> {
     await closeAll();
     throw error;
   }
+}
+
+/** A crash between the two leaves a kept checkpoint that is older than the database, which is no contradiction. */
+async function publishAndKeep(ports: Ports, dataDir: string): Promise<number> {
+  const size = await publish(ports);
+  const newest = await ports.store.newestCheckpoint();
+  if (newest) keepAnchor(dataDir, newest.note);
+  return size;
 }
 
 /**
@@ -226,13 +237,19 @@ function reportToStderr(error: unknown): void {
 
 async function main(): Promise<void> {
   const server = await start({ config: readConfig(process.env) });
+  const stop = () => {
+    console.error('zeroreel: finishing what is under way');
+    server.close().then(
+      () => process.exit(0),
+      (error: unknown) => {
+        reportToStderr(error);
+        process.exit(1);
+      },
+    );
+  };
+  // Before the line that says it serves: who reads it may stop it at once.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, stop);
   console.error(`zeroreel: serving ${server.url}; the first administrator's token is in ${server.adminTokenFile}`);
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.once(signal, () => {
-      console.error('zeroreel: finishing what is under way');
-      void server.close().then(() => process.exit(0), reportToStderr);
-    });
-  }
 }
 
 if (process.argv[1] === import.meta.filename) {
