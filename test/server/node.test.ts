@@ -1,0 +1,208 @@
+import { spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, unlinkSync } from 'node:fs';
+import { connect, createServer, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { start } from '../../src/node.ts';
+import type { Config } from '../../src/server/config.ts';
+import { openSqliteStore } from '../../src/server/adapters/sqlite.ts';
+import { media } from './recorder.ts';
+import { read } from './reader.ts';
+import { call, expectStatus, Stage, TestClock } from './stage.ts';
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'zeroreel-test-'));
+});
+afterEach(() => {
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const config = (changes: Partial<Config> = {}): Config => ({
+  dataDir: folder,
+  host: '127.0.0.1',
+  port: 0,
+  logOrigin: 'test.example/zeroreel',
+  vaultHorizonMs: 0,
+  bucket: 'zeroreel',
+  region: 'us-east-1',
+  storage: { kind: 'embedded', port: 0 },
+  ...changes,
+});
+
+/** A raw connection, its text so far, and its end. */
+function dial(url: string): { socket: Socket; text: () => string; ended: Promise<void> } {
+  const { hostname, port } = new URL(url);
+  const socket = connect(Number(port), hostname);
+  let text = '';
+  socket.setEncoding('latin1');
+  socket.on('data', (piece: string) => (text += piece));
+  socket.on('error', () => undefined);
+  return {
+    socket,
+    text: () => text,
+    ended: new Promise((ended) =>
+      socket.on('close', () => {
+        ended();
+      }),
+    ),
+  };
+}
+
+const until = async (isTrue: () => boolean): Promise<void> => {
+  while (!isTrue()) await new Promise((turn) => setImmediate(turn));
+};
+
+describe('a first start', () => {
+  test('leaves secrets that only their owner can read', async () => {
+    const server = await start({ config: config(), isScheduled: false });
+    await server.close();
+    for (const name of ['admin.token', 'log.key', 'bucket.key', 'zeroreel.db', 'vault.db']) {
+      expect({ name, mode: statSync(join(folder, name)).mode & 0o777 }).toEqual({ name, mode: 0o600 });
+    }
+    expect(readFileSync(join(folder, 'admin.token'), 'utf8')).toMatch(/^zra_[A-Za-z0-9_-]{43}\n$/);
+  });
+
+  test('that died between the token’s file and its row is finished by the next', async () => {
+    const first = await start({ config: config(), isScheduled: false });
+    const { store } = first.ports;
+    const token = readFileSync(first.adminTokenFile, 'utf8').trim();
+    await first.close();
+    expect(store).toBeDefined();
+    // What such a crash leaves: the file, and a database without a token.
+    unlinkSync(join(folder, 'zeroreel.db'));
+    const second = await start({ config: config(), isScheduled: false });
+    expect(readFileSync(second.adminTokenFile, 'utf8').trim()).toBe(token);
+    expectStatus(await call(second.url, 'GET', '/v1/tokens', { token }), 200);
+    await second.close();
+  });
+
+  test('is not repeated: a second one finds key, token and log as they were', async () => {
+    const first = await start({ config: config(), isScheduled: false });
+    const files = ['admin.token', 'log.key', 'bucket.key'].map((name) => join(folder, name));
+    const before = files.map((path) => readFileSync(path, 'utf8'));
+    const size = await first.ports.store.logSize();
+    await first.close();
+    const second = await start({ config: config(), isScheduled: false });
+    expect(files.map((path) => readFileSync(path, 'utf8'))).toEqual(before);
+    expect(await second.ports.store.logSize()).toBe(size);
+    expect(await second.ports.store.tokens()).toHaveLength(1);
+    await second.close();
+  });
+});
+
+describe('a start that fails', () => {
+  test('on a port that is taken leaves nothing open', async () => {
+    const squatter = createServer().listen(0, '127.0.0.1');
+    await new Promise((listening) => squatter.once('listening', listening));
+    const { port } = squatter.address() as { port: number };
+    await expect(start({ config: config({ port }), isScheduled: false })).rejects.toThrow(/EADDRINUSE/);
+    squatter.close();
+    // The folder is free again: store, vault and bucket were closed.
+    const server = await start({ config: config({ port }), isScheduled: false });
+    expectStatus(await call(server.url, 'GET', '/health'), 200);
+    await server.close();
+  });
+
+  test.each([
+    ['a setting that is wrong', { ZEROREEL_PORT: 'eighty' }, /^zeroreel: ZEROREEL_PORT: /],
+    [
+      'a store without credentials',
+      { ZEROREEL_S3_ENDPOINT: 'http://127.0.0.1:1' },
+      /^zeroreel: ZEROREEL_S3_ENDPOINT needs /,
+    ],
+  ])('on %s exits with 1, names the setting and not its value', async (_, environment, message) => {
+    const child = spawn(process.execPath, ['--import', 'tsx', 'src/node.ts'], {
+      env: { ...process.env, ZEROREEL_DATA: folder, ...environment },
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    let text = '';
+    child.stderr.setEncoding('utf8').on('data', (piece: string) => (text += piece));
+    expect(await new Promise((exited) => child.once('exit', exited))).toBe(1);
+    expect(text).toMatch(message);
+    expect(text).not.toContain('eighty');
+  });
+});
+
+describe('a stop', () => {
+  test('finishes the request that is under way, refuses new ones, and loses nothing that was acknowledged', async () => {
+    const stage = await Stage.start({ dataDir: folder });
+    const exam = await stage.exam();
+    const recorder = await stage.recorder(exam);
+    await stage.upload(recorder, await recorder.chunk(1, media(400)));
+    const body = JSON.stringify({ head: await recorder.head() });
+
+    const { socket, text, ended } = dial(stage.server.url);
+    socket.write(
+      `POST /v1/recordings/${recorder.sessionId}/heads HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer ${recorder.token}\r\n` +
+        `Content-Type: application/json\r\nContent-Length: ${body.length}\r\nExpect: 100-continue\r\n\r\n`,
+    );
+    await until(() => text().includes('100 Continue')); // the server waits for this body
+    const stopping = stage.stop();
+    await expect(call(stage.server.url, 'GET', '/v1/service')).rejects.toThrow();
+    socket.write(body);
+    await Promise.all([ended, stopping]);
+    expect(text()).toContain('HTTP/1.1 200 OK');
+    expect(text()).toContain('"receipt"');
+
+    const again = await Stage.start({ dataDir: folder, clock: stage.clock });
+    expect((await again.server.ports.store.epoch(recorder.sessionId, 0))?.epoch.headSeq).toBe(0);
+    expect((await read(again, recorder.sessionId, exam.readers[0]!)).get('0/1')).toEqual([media(400)]);
+    await again.stop();
+  });
+
+  test('does not wait for connections on which nothing is asked', async () => {
+    const server = await start({ config: config(), isScheduled: false });
+    const { socket, ended, text } = dial(server.url);
+    socket.write('GET /v1/service HTTP/1.1\r\nHost: test\r\n\r\n');
+    await until(() => text().includes('"zeroreel"'));
+    const idle = dial(server.url);
+    await new Promise((connected) => idle.socket.once('connect', connected));
+    await server.close();
+    await Promise.all([ended, idle.ended]);
+  });
+
+  test('twice is once', async () => {
+    const server = await start({ config: config(), isScheduled: false });
+    await Promise.all([server.close(), server.close()]);
+  });
+
+  test('publishes what was logged last', async () => {
+    const stage = await Stage.start({ dataDir: folder });
+    await stage.exam();
+    const size = await stage.server.ports.store.logSize();
+    await stage.stop();
+    const store = openSqliteStore({ path: join(folder, 'zeroreel.db') });
+    expect((await store.newestCheckpoint())?.size).toBe(size);
+    await store.close();
+  });
+
+  test.each(['SIGTERM', 'SIGINT'] as const)('by %s ends the process with 0', async (signal) => {
+    const child = spawn(process.execPath, ['--import', 'tsx', 'src/node.ts'], {
+      env: { ...process.env, ZEROREEL_DATA: folder, ZEROREEL_PORT: '0', ZEROREEL_BUCKET_PORT: '0' },
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    let text = '';
+    child.stderr.setEncoding('utf8').on('data', (piece: string) => (text += piece));
+    await until(() => text.includes('serving http://127.0.0.1:'));
+    expect(existsSync(join(folder, 'admin.token'))).toBe(true);
+    expect(text).not.toContain(readFileSync(join(folder, 'admin.token'), 'utf8').trim());
+    const exited = new Promise((resolve) =>
+      child.once('exit', (code) => {
+        resolve(code);
+      }),
+    );
+    child.kill(signal);
+    expect(await exited).toBe(0);
+  });
+});
+
+test('without cron nothing runs by itself; the clock is the one that was handed in', async () => {
+  const clock = new TestClock();
+  const server = await start({ config: config(), clock, isScheduled: false });
+  clock.advance(1000);
+  const answer = expectStatus<{ now_ms: number }>(await call(server.url, 'GET', '/v1/service'), 200);
+  expect(answer.now_ms).toBe(clock.now());
+  await server.close();
+});
