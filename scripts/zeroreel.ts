@@ -4,10 +4,10 @@ import { Shell } from './shell/shell.ts';
 
 const USAGE = `zeroreel COMMAND: zero-knowledge storage for exam recordings
 
-people and exams   keygen, key show, exam create, exam show, exam tickets
+people and exams   keygen, key show | passphrase | enrol | rotate | revoke, exam create, exam show, exam tickets
 recording          record, receipt
 review             list, fetch, export, verify, grant
-operating          serve, token, purge, doctor
+operating          serve, token, purge, doctor, backup, restore
 evidence           log verify, log export, log prove
 
 Every command has --help. Results go to standard output, everything else to standard error.
@@ -42,6 +42,8 @@ const main = commandGroup('', USAGE, {
   token: load(async () => (await import('./commands/token.ts')).token),
   purge: load(async () => (await import('./commands/purge.ts')).purge),
   doctor: load(async () => (await import('./commands/doctor.ts')).doctor),
+  backup: load(async () => (await import('./commands/backup.ts')).backup),
+  restore: load(async () => (await import('./commands/backup.ts')).restore),
   log: load(async () => (await import('./commands/log.ts')).log),
 });
 

@@ -4,16 +4,19 @@ import { closeSync, fsyncSync, linkSync, openSync, readFileSync, unlinkSync, wri
 import { join } from 'node:path';
 import type { Signer } from '../ports.ts';
 
+/** The log's key has a file of its own, apart from the database and its backups. */
+export const LOG_KEY = 'log.key';
+
 /**
  * The log's Ed25519 key from `log.key` (PKCS #8, PEM, mode 0600), made at the first start. A file of its own: what follows
  * from its loss or theft stands in schema/LOG.md.
  */
 export function openLogSigner(dataDir: string, origin: string): Signer {
-  const pem = keepFile(join(dataDir, 'log.key'), () =>
+  const pem = keepFile(join(dataDir, LOG_KEY), () =>
     generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
   );
   const key = createPrivateKey(pem);
-  if (key.asymmetricKeyType !== 'ed25519') throw new Error('log.key: expected an Ed25519 key');
+  if (key.asymmetricKeyType !== 'ed25519') throw new Error(`${LOG_KEY}: expected an Ed25519 key`);
   return { origin, publicKey: publicKeyOf(key), sign: async (message) => new Uint8Array(sign(null, message, key)) };
 }
 

@@ -43,7 +43,8 @@ export function examStore(driver: SqlDriver, db: Reads): ExamStore {
           policy.ownerHash,
         ),
         insertPolicy(policy),
-        appendEntry(entry),
+        // Found again under the policy's hash: a recording's certificate begins with it.
+        appendEntry(entry, policy.policyHash),
       ]);
       return done !== undefined;
     },

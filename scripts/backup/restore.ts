@@ -1,0 +1,135 @@
+/**
+ * Restores a server's databases without bringing anything back to life: the log's newer entries are put back first, what they say
+ * was destroyed is destroyed in the copies, and only then do the copies take their places.
+ */
+import { createReadStream, existsSync } from 'node:fs';
+import { copyFile, mkdir, readFile, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { BUNDLE, readEntryLines } from '../../crypto/log/bundle.ts';
+import { keepAnchor, readAnchor, requireLogKey, requireOwnLog } from '../../src/server/adapters/log-anchor.ts';
+import { LOG_KEY, openLogSigner } from '../../src/server/adapters/keyring.ts';
+import { sqlStore } from '../../src/server/adapters/sql-store.ts';
+import { SqliteFile } from '../../src/server/adapters/sqlite/file.ts';
+import { destroyDead, replayLog } from '../../src/server/adapters/sqlite/replay.ts';
+import { openSqliteVault } from '../../src/server/adapters/vault-sqlite.ts';
+import { CLOCK_SKEW_MS, URL_LIFE_SECONDS } from '../../src/server/core/retention.ts';
+import { vkeyOf } from '../../src/server/signing.ts';
+import { verifyBundle } from '../evidence/bundle-folder.ts';
+import { CommandError } from '../shell/exits.ts';
+import { formatTime } from '../shell/figures.ts';
+import { findBackup, METADATA, VAULT } from './backup-folder.ts';
+
+const MIGRATIONS = new URL('../../schema/migrations/store/', import.meta.url);
+
+export interface RestoreOptions {
+  dataDir: string;
+  logOrigin: string;
+  now: number;
+  /** Folder of backups; absent, the databases in `dataDir` only get the log's entries. */
+  backup?: string | undefined;
+  /** An exported log, newer than the backup. */
+  bundle?: string | undefined;
+  /** Goes on with an empty vault: nothing that was recorded before opens for anybody any more. */
+  isWithoutVault?: boolean;
+}
+
+export interface RestoreSummary {
+  metadata: string | undefined;
+  vault: string | undefined;
+  /** Entries that were put back into the log. */
+  replayed: number;
+  /** Recordings whose shares were in the restored vault though their deletion had begun. */
+  destroyed: number;
+}
+
+/** Throws `CommandError` or `StartRefusal`; what is in `dataDir` is then as it was. */
+export async function restore(options: RestoreOptions): Promise<RestoreSummary> {
+  const { dataDir, backup } = options;
+  await mkdir(dataDir, { recursive: true, mode: 0o700 });
+  const standing = { metadata: join(dataDir, METADATA), vault: join(dataDir, VAULT) };
+  if (!existsSync(join(dataDir, LOG_KEY))) {
+    throw new CommandError(
+      'key',
+      'log-key',
+      `${dataDir}: ${LOG_KEY} is missing`,
+      'it has a backup of its own: put it back first',
+    );
+  }
+  if (backup === undefined) {
+    if (!existsSync(standing.metadata))
+      throw new CommandError('storage', 'no-database', `${dataDir}: no database is here`);
+    return { metadata: undefined, vault: undefined, ...(await bringUp(options, standing)) };
+  }
+  for (const path of Object.values(standing)) {
+    if (!existsSync(path)) continue;
+    throw new CommandError('storage', 'in-the-way', `${path}: a database is here already`, 'move it away first');
+  }
+  const found = await findBackup(backup);
+  const vault = options.isWithoutVault === true ? undefined : found.vault;
+  if (options.isWithoutVault !== true) requireAlive(vault, options.now);
+  const copies = { metadata: `${standing.metadata}.restoring`, vault: `${standing.vault}.restoring` };
+  try {
+    await copyFile(found.metadata, copies.metadata);
+    if (vault) await copyFile(vault.path, copies.vault);
+    const done = await bringUp(options, copies);
+    // A crash between the two leaves a vault without a database, which the next attempt refuses to overwrite: nothing is lost.
+    await rename(copies.vault, standing.vault);
+    await rename(copies.metadata, standing.metadata);
+    return { metadata: found.metadata, vault: vault?.path, ...done };
+  } finally {
+    for (const path of Object.values(copies))
+      for (const suffix of ['', '-wal', '-shm']) await rm(path + suffix, { force: true });
+  }
+}
+
+function requireAlive(vault: { path: string; expiresMs: number } | undefined, now: number): void {
+  if (vault && now < vault.expiresMs) return;
+  const reason = vault ? `${vault.path}: expired ${formatTime(vault.expiresMs)}` : 'there is no backup of the vault';
+  throw new CommandError(
+    'unwell',
+    'vault-expired',
+    `${reason}; recordings that were destroyed since would come back`,
+    '--without-vault restores the metadata alone: deletions go on, and what was recorded before opens for nobody',
+  );
+}
+
+async function bringUp(
+  { dataDir, logOrigin, now, bundle }: RestoreOptions,
+  paths: { metadata: string; vault: string },
+): Promise<Pick<RestoreSummary, 'replayed' | 'destroyed'>> {
+  const file = new SqliteFile({ path: paths.metadata, migrations: MIGRATIONS });
+  const store = sqlStore(file);
+  const vault = openSqliteVault({ path: paths.vault });
+  try {
+    await requireLogKey(store, dataDir);
+    const signer = openLogSigner(dataDir, logOrigin);
+    let replayed = 0;
+    if (bundle !== undefined) {
+      const note = await requireWhole(bundle, vkeyOf(signer), dataDir, now);
+      const entries = readEntryLines(createReadStream(join(bundle, BUNDLE.entries)) as AsyncIterable<Uint8Array>);
+      replayed = await replayLog(file, store, entries, now + URL_LIFE_SECONDS * 1000 + CLOCK_SKEW_MS);
+      keepAnchor(dataDir, note);
+    }
+    await requireOwnLog(store, signer, dataDir);
+    return { replayed, destroyed: await destroyDead(store, vault) };
+  } finally {
+    await vault.close();
+    await store.close();
+  }
+}
+
+/** Verifies the bundle under this server's own key; answers its checkpoint. */
+async function requireWhole(bundle: string, vkey: string, dataDir: string, now: number): Promise<string> {
+  const anchor = readAnchor(dataDir);
+  const { findings } = await verifyBundle(bundle, vkey, { now, kept: anchor === undefined ? [] : [anchor] });
+  const contradiction = findings.find(({ code }) => code === 'equivocation');
+  if (contradiction) {
+    throw new CommandError(
+      'violation',
+      'log',
+      `${bundle}: ${contradiction.message}`,
+      'an export that is older than the newest published checkpoint does not do: find a newer one',
+    );
+  }
+  return readFile(join(bundle, BUNDLE.checkpoint), 'utf8');
+}
