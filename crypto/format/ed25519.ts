@@ -35,16 +35,25 @@ function littleEndian(bytes: Uint8Array): bigint {
   return value;
 }
 
+/** The y coordinate of an encoded point, its sign bit cleared. */
+function yOf(point: Uint8Array): bigint {
+  return littleEndian(point) & (2n ** 255n - 1n);
+}
+
 /** Throws `key` unless these are 32 bytes of a canonical y below p that is not of small order. */
 export function checkPublicKey(publicKey: Uint8Array): void {
   if (publicKey.length !== 32) throw new ProtocolError('key', `expected 32 key bytes, found ${publicKey.length}`);
-  const y = littleEndian(publicKey) & (2n ** 255n - 1n);
+  const y = yOf(publicKey);
   if (y >= FIELD_PRIME) throw new ProtocolError('key', 'an Ed25519 key that is not canonical');
   if (TORSION_Y.includes(y)) throw new ProtocolError('key', 'an Ed25519 key of low order');
 }
 
-function isCanonicalScalar(signature: Uint8Array): boolean {
-  return littleEndian(signature.subarray(32)) < GROUP_ORDER;
+/**
+ * S below the group's order, and R not of small order. A signer who means to can make R of small order; WebCrypto then says
+ * no in Node 24 and yes in Node 20, so that two honest readers would disagree about one recording.
+ */
+function isStrictSignature(signature: Uint8Array): boolean {
+  return littleEndian(signature.subarray(32)) < GROUP_ORDER && !TORSION_Y.includes(yOf(signature.subarray(0, 32)));
 }
 
 /**
@@ -116,7 +125,7 @@ export async function verifyMessage(
   signature: Uint8Array,
   engine?: VerifyEngine,
 ): Promise<boolean> {
-  if (signature.length !== 64 || !isCanonicalScalar(signature)) return false;
+  if (signature.length !== 64 || !isStrictSignature(signature)) return false;
   try {
     checkPublicKey(publicKey);
   } catch {

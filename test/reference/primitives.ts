@@ -87,6 +87,7 @@ export function signatureHolds(key: Uint8Array, message: Uint8Array, signature: 
     return false;
   }
   if (signature.length !== 64 || number(signature.subarray(32)) >= L) return false;
+  if (TORSION.has(number(signature.subarray(0, 32)) & (2n ** 255n - 1n))) return false;
   const publicKey = createPublicKey({ key: Buffer.concat([SPKI, key]), format: 'der', type: 'spki' });
   return verifyEd25519(null, message, publicKey, signature);
 }

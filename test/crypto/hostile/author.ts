@@ -1,11 +1,12 @@
 /** What the makers of hostile cases share: the keys, the tools to change records, and the list they add to. */
 import { concat, toHex, utf8, Writer, type Bytes } from '../../../crypto/format/bytes.ts';
 import { entryHash, parseChunkHead } from '../../../crypto/format/chunk.ts';
-import { type Signer } from '../../../crypto/format/ed25519.ts';
+import { signedMessage, type Signer } from '../../../crypto/format/ed25519.ts';
 import { encodeEncryptionKey, formatId } from '../../../crypto/format/ids.ts';
 import { sealChunk, type ChunkFields } from '../../../crypto/seal/chunk.ts';
 import { identityFromSeed, signerFromSeed } from '../../../crypto/seal/identity.ts';
 import { bech32m } from '@scure/base';
+import nacl from 'tweetnacl';
 import { sequence } from '../knownanswers.ts';
 import { describe, hostileBases, type Blob, type HostileCase, type HostileInput } from './cases.ts';
 
@@ -78,6 +79,21 @@ export function malleate(signature: Uint8Array): Bytes {
   const changed = concat(signature);
   for (let i = 32; i < 64; i++, s >>= 8n) changed[i] = Number(s & 255n);
   return changed;
+}
+
+/** A signature that satisfies the equation with R = the neutral element: S = k a. Only who knows the secret scalar a can make it. */
+export function signWithLowOrderR(label: string, digest: Bytes, seed: Bytes): Bytes {
+  const scalarBytes = nacl.hash(seed).subarray(0, 32);
+  scalarBytes[0]! &= 248;
+  scalarBytes[31] = (scalarBytes[31]! & 127) | 64;
+  const littleEndian = (bytes: Uint8Array) => bytes.reduceRight((value, byte) => (value << 8n) | BigInt(byte), 0n);
+  const neutral = Uint8Array.of(1, ...new Uint8Array(31));
+  const { publicKey } = nacl.sign.keyPair.fromSeed(seed);
+  const k = littleEndian(nacl.hash(concat(neutral, publicKey, signedMessage(label, digest))));
+  let s = (k * littleEndian(scalarBytes)) % ORDER;
+  const encoded = new Uint8Array(32);
+  for (let i = 0; i < 32; i++, s >>= 8n) encoded[i] = Number(s & 255n);
+  return concat(neutral, encoded);
 }
 
 export const RECORDER_KEY_AT = 4 + 1 + 1 + 2 + 16 + 32 + 16 + 4 + 32;

@@ -11,6 +11,7 @@ import {
   flip,
   one,
   malleate,
+  signWithLowOrderR,
   RECORDER_KEY_AT,
   known,
   chunk0,
@@ -44,6 +45,15 @@ export async function openCases(): Promise<void> {
     record: blob(concat(known.openBytes, Uint8Array.of(0))),
   });
   item(14);
+  add(
+    'open-low-order-r',
+    'signature',
+    'signed by the recorder with R of low order, which one engine takes and another does not',
+    {
+      check: 'open',
+      record: blob(concat(open.body, signWithLowOrderR('open', await hash('open', open.body), sequence(32, 0x80)))),
+    },
+  );
   add('open-malleated', 'signature', 'S + L in place of S', {
     check: 'open',
     record: blob(patch(known.openBytes, known.openBytes.length - 64, malleate(open.signature))),

@@ -34,8 +34,8 @@ interface Cctv {
   flags: string[] | null;
 }
 
-/** What V-strict refuses of CCTV's flags. A low-order R alone is none of them: the equation decides. */
-const STRICT_REFUSALS = ['low_order_A', 'low_order_residue', 'non_canonical_A', 'non_canonical_R'];
+/** What V-strict refuses of CCTV's flags. */
+const STRICT_REFUSALS = ['low_order_A', 'low_order_R', 'low_order_residue', 'non_canonical_A', 'non_canonical_R'];
 
 describe.skipIf(!havePublicVectors)('public suites', () => {
   test('V-strict decides Wycheproof Ed25519 as it asks, the same on every engine', async () => {
@@ -79,7 +79,13 @@ describe.skipIf(!havePublicVectors)('public suites', () => {
     for (const { ivSize, tests } of file.testGroups) {
       if (ivSize !== 96) continue;
       for (const { tcId, key, iv, aad, msg, ct, tag, result } of tests) {
-        const aes = await crypto.subtle.importKey('raw', fromHex(key), 'AES-GCM', false, ['encrypt', 'decrypt']);
+        const usages: KeyUsage[] = ['encrypt', 'decrypt'];
+        const aes = await crypto.subtle.importKey('raw', fromHex(key), 'AES-GCM', false, usages).catch(() => undefined);
+        if (!aes) {
+          // Chromium has no AES-192, which nothing here uses.
+          expect(fromHex(key), `tcId ${tcId}`).toHaveLength(24);
+          continue;
+        }
         const parameters = { name: 'AES-GCM', iv: fromHex(iv), additionalData: fromHex(aad) };
         const opened = await hexOrRefused(
           async () => new Uint8Array(await crypto.subtle.decrypt(parameters, aes, fromHex(ct + tag))),
