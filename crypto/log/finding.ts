@@ -12,8 +12,10 @@ export type FindingCode =
   | 'failed-run' // a run that left something undone
   | 'policy' // a policy out of sequence, or a recording under one that was never published
   | 'anomaly-open'
-  | 'lost' // an anomaly that was closed with: the content is lost
+  | 'lost' // the content is lost before its time: an anomaly closed so, or objects that a listing lacks
   | 'storage' // a bucket whose settings keep what is deleted
+  | 'unowed' // an object in the bucket that no obligation accounts for
+  | 'kept' // an object of a recording that was deleted
   // one recording
   | 'repeated' // a transition that may happen once, twice
   | 'order' // a transition before the one that must precede it
