@@ -1,7 +1,12 @@
 /** Settings from the environment, parsed once at the start. README.md says of each who is trusted with it. */
 import { z } from 'zod';
 
-const port = z.coerce.number().int().min(0).max(65_535);
+const port = z
+  .string()
+  .regex(/^\d{1,5}$/, 'expected a port from 0 to 65535')
+  .transform(Number)
+  .refine((value) => value <= 65_535, 'expected a port from 0 to 65535');
+const origin = z.url({ protocol: /^https?$/ });
 
 const environmentSchema = z
   .object({
@@ -19,9 +24,9 @@ const environmentSchema = z
     /** Port of the embedded bucket. */
     ZEROREEL_BUCKET_PORT: port.default(8601),
     /** An S3-compatible store in place of the embedded bucket. */
-    ZEROREEL_S3_ENDPOINT: z.url().optional(),
+    ZEROREEL_S3_ENDPOINT: origin.optional(),
     /** Origin under which recorders and reviewers reach the store, where it is another one. */
-    ZEROREEL_S3_PUBLIC_ENDPOINT: z.url().optional(),
+    ZEROREEL_S3_PUBLIC_ENDPOINT: origin.optional(),
     ZEROREEL_S3_REGION: z.string().min(1).default('us-east-1'),
     ZEROREEL_S3_BUCKET: z.string().min(3).max(63).default('zeroreel'),
     ZEROREEL_S3_ACCESS_KEY_ID: z.string().min(1).optional(),

@@ -1,0 +1,59 @@
+import { describe, expect, test } from 'vitest';
+import { ConfigError, readConfig } from '../../src/server/config.ts';
+
+const S3 = {
+  ZEROREEL_S3_ENDPOINT: 'https://s3.example.org',
+  ZEROREEL_S3_ACCESS_KEY_ID: 'AK',
+  ZEROREEL_S3_SECRET_ACCESS_KEY: 'a secret',
+};
+
+describe('settings', () => {
+  test('have defaults that run one machine alone, reachable from it alone', () => {
+    expect(readConfig({})).toEqual({
+      dataDir: 'data',
+      host: '127.0.0.1',
+      port: 8600,
+      logOrigin: 'localhost/zeroreel',
+      vaultHorizonMs: 86_400_000,
+      bucket: 'zeroreel',
+      region: 'us-east-1',
+      storage: { kind: 'embedded', port: 8601 },
+    });
+  });
+
+  test('that are empty were not made', () => {
+    expect(readConfig({ ZEROREEL_PORT: '', ZEROREEL_S3_ENDPOINT: '' })).toEqual(readConfig({}));
+  });
+
+  test('name another store, with its credentials', () => {
+    expect(readConfig(S3).storage).toEqual({
+      kind: 's3',
+      endpoint: 'https://s3.example.org',
+      credentials: { accessKeyId: 'AK', secretAccessKey: 'a secret' },
+      pathStyle: true,
+    });
+  });
+
+  test.each([
+    ['ZEROREEL_PORT', { ZEROREEL_PORT: '65536' }],
+    ['ZEROREEL_PORT', { ZEROREEL_PORT: '-1' }],
+    ['ZEROREEL_PORT', { ZEROREEL_PORT: '80.5' }],
+    ['ZEROREEL_PORT', { ZEROREEL_PORT: ' ' }],
+    ['ZEROREEL_PORT', { ZEROREEL_PORT: '0x50' }],
+    ['ZEROREEL_BUCKET_PORT', { ZEROREEL_BUCKET_PORT: 'x' }],
+    ['ZEROREEL_LOG_ORIGIN', { ZEROREEL_LOG_ORIGIN: 'with space' }],
+    ['ZEROREEL_LOG_ORIGIN', { ZEROREEL_LOG_ORIGIN: 'with+plus' }],
+    ['ZEROREEL_S3_ENDPOINT', { ...S3, ZEROREEL_S3_ENDPOINT: 's3.example.org' }],
+    ['ZEROREEL_S3_ENDPOINT', { ...S3, ZEROREEL_S3_ENDPOINT: 'ftp://s3.example.org' }],
+    ['ZEROREEL_S3_BUCKET', { ZEROREEL_S3_BUCKET: 'ab' }],
+    ['ZEROREEL_S3_PATH_STYLE', { ZEROREEL_S3_PATH_STYLE: 'yes' }],
+    ['ZEROREEL_VAULT_HORIZON_HOURS', { ZEROREEL_VAULT_HORIZON_HOURS: '49' }],
+    ['ZEROREEL_S3_ENDPOINT needs', { ZEROREEL_S3_ENDPOINT: S3.ZEROREEL_S3_ENDPOINT }],
+    ['ZEROREEL_S3_ENDPOINT needs', { ...S3, ZEROREEL_S3_SECRET_ACCESS_KEY: '' }],
+  ])('that are wrong are named, and their values are not: %s %#', (name, environment) => {
+    const read = () => readConfig(environment);
+    expect(read).toThrow(ConfigError);
+    expect(read).toThrow(name);
+    expect(read).not.toThrow(/a secret|65536|with space/);
+  });
+});
