@@ -3,6 +3,8 @@ import { parsePolicy } from '../../crypto/format/policy.ts';
 import { exportCaseFile, openCaseFile, readSummary } from '../../src/client/casefile.ts';
 import { NodeCaseFolder } from '../../src/client/casefile-node.ts';
 import { ClientError } from '../../src/client/errors.ts';
+import { verdictOf, worst, type RecordingFindings } from '../../src/client/verdict.ts';
+import { checkRemainder } from '../evidence/case-remainder.ts';
 import { command, KEY_FLAGS, parseWords, required, SERVER_FLAGS, usageError } from '../shell/arguments.ts';
 import { CommandError } from '../shell/exits.ts';
 import { openKey } from '../shell/keys.ts';
@@ -86,7 +88,14 @@ export const verify = command(USAGE_VERIFY, async (words, shell) => {
     ...(key && { key }),
     nowMs: Date.now(),
   });
-  const findings = await reader.verify(key ? 'plaintext' : 'ciphertext');
+  const found = await reader.verify(key ? 'plaintext' : 'ciphertext');
+  const remainder = await checkRemainder(folder, reader);
+  const findings: RecordingFindings = {
+    ...found,
+    verdict: worst([found.verdict, verdictOf(remainder)]),
+    problems: [...found.problems, ...remainder],
+    reasons: [...found.reasons, ...remainder.map(({ message }) => message)],
+  };
   if (values.json) shell.printJson({ pinned: link !== undefined, opened: key !== undefined, ...findings });
   else tellVerdict(shell, findings);
   if (!link)

@@ -57,7 +57,7 @@ Makes an exam: a policy that says who may read, signed with your key, published 
 exam's link, which pins you as its owner: recorders and readers accept no policy that you did not sign.
 
   --recipient      an instructor: FILE.pub, or the public line itself; may be given several times
-  --administrator  an LMS administrator, --recovery a key for emergencies: likewise
+  --administrator  an LMS administrator; --recovery, a key kept offline for the day on which every other is lost: likewise
   --label          how your own name stands in the policy (default: from FILE.pub)
   --track          kind of track to record, in this order (default: webcam, screen, events); kind? marks an optional one
   --from, --until  when recordings may be opened, e.g. 2026-11-23T09:00Z (default: now, for 30 days)
@@ -138,6 +138,11 @@ const create = command(USAGE_CREATE, async (words, shell) => {
   else shell.print(link);
   const name = await fingerprint(IDENTITY_SUITE, owner.identity.publicKey);
   shell.say(`owner ${name}, ${recipients.length} readers, published as seq ${published.seq}`);
+  if (!recipients.some(({ role }) => role === 'recovery')) {
+    shell.say(
+      'note: no recovery key; where every reader’s key is lost, nobody opens the recordings. --recovery PUB adds one',
+    );
+  }
   return EXIT.well;
 });
 

@@ -9,6 +9,8 @@ import {
   readPublicLines,
   type PublicKeyLine,
 } from '../shell/keys.ts';
+import { enrol, revoke, rotate } from './key-documents.ts';
+import { changePassphrase } from './passphrase.ts';
 
 const USAGE_SHOW = `zeroreel key show [--label TEXT] [--passphrase-file FILE] [--json] FILE
 
@@ -63,10 +65,14 @@ async function labelBeside(path: string): Promise<string> {
 
 export const key = commandGroup(
   'key',
-  `zeroreel key show FILE      the public line and fingerprints of a key file or FILE.pub
+  `zeroreel key show FILE               the public line and fingerprints of a key file or FILE.pub
+zeroreel key passphrase FILE         another passphrase for the same keys
+zeroreel key enrol --key FILE        tells the server that the key is yours
+zeroreel key rotate --key FILE NEW   a fresh decryption key for the same identity
+zeroreel key revoke --key FILE       withdraws it
 
-zeroreel key show --help explains more; zeroreel keygen makes a key.
+Each has --help; zeroreel keygen makes a key.
 
   $ zeroreel key show okafor.key > okafor.pub`,
-  { show },
+  { show, passphrase: changePassphrase, enrol, rotate, revoke },
 );

@@ -1,13 +1,15 @@
 import { writeFile } from 'node:fs/promises';
+import { basename } from 'node:path';
 import { SUITE_BOX, SUITE_HYBRID, type Suite } from '../../crypto/format/ids.ts';
 import { generateDecryptionKey, generateIdentity } from '../../crypto/seal/identity.ts';
 import { sealKeyFile } from '../../crypto/seal/keyfile.ts';
 import { command, parseWords, usageError } from '../shell/arguments.ts';
 import { describeKey, formatPublicLine } from '../shell/keys.ts';
 import { EXIT } from '../shell/exits.ts';
-import { passphrase, writePrivateFile } from '../shell/secrets.ts';
+import { newPassphrase } from '../shell/new-passphrase.ts';
+import { writePrivateFile } from '../shell/secrets.ts';
 
-const USAGE = `zeroreel keygen [--suite 1|2] [--label TEXT] [--passphrase-file FILE] [--force] [--json] FILE
+const USAGE = `zeroreel keygen [--suite 1|2] [--label TEXT] [--generate] [--passphrase-file FILE] [--force] [--json] FILE
 
 Makes an identity key (Ed25519, signs policies and grants) and a decryption key, writes both to FILE, sealed with a passphrase
 (Argon2id), and the public line to FILE.pub. The public line is what an exam's owner needs to make you a reader.
@@ -15,10 +17,14 @@ Makes an identity key (Ed25519, signs policies and grants) and a decryption key,
   --suite 2   MLKEM768-X25519, safe against a quantum computer (the default)
   --suite 1   X25519 alone, for exams whose policy allows it
   --label     how colleagues see you in a policy; the server sees it too
+  --generate  draws a passphrase of six words and shows it once, or writes it to --passphrase-file
+
+A passphrase of your own must take at least 10^10 guesses, by an estimate that knows dictionaries, names, dates and keyboards.
 
   $ zeroreel keygen --label 'Dr. Okafor, Physics' okafor.key
   passphrase:
   once more:
+  strength     about 10^19 guesses (10^10 is the least)
   identity     9QZX-40WM-7B1R-XF5T-E3KD-0M2P-HV6A-CN8G
   suite 2 key  2J7K-QF0V-8XWD-5T1M-R6ZB-3H9C-YE4N-GA70
   wrote okafor.key (keep it) and okafor.key.pub (hand it out)`;
@@ -30,6 +36,7 @@ export const keygen = command(USAGE, async (words, shell) => {
       suite: { type: 'string', default: '2' },
       label: { type: 'string' },
       'passphrase-file': { type: 'string' },
+      generate: { type: 'boolean', default: false },
       force: { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
     },
@@ -37,7 +44,10 @@ export const keygen = command(USAGE, async (words, shell) => {
   );
   const path = positionals[0]!;
   const suite = parseSuiteOption(values.suite);
-  const secret = await passphrase(shell, { file: values['passphrase-file'], question: 'passphrase', isNew: true });
+  const secret = await newPassphrase(shell, {
+    ...{ file: values['passphrase-file'], question: 'passphrase', isDrawn: values.generate },
+    related: ['zeroreel', basename(path), values.label ?? ''],
+  });
   const identity = await generateIdentity();
   const decryptionKey = await generateDecryptionKey(suite);
   await writePrivateFile(path, await sealKeyFile({ decryptionKey, identity, passphrase: secret }), values.force);

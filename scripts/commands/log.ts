@@ -157,7 +157,7 @@ const SHOWN_FINDINGS = 20;
 const VERDICT_WORDS = {
   well: 'well: every recording that was due is destroyed, and was destroyed in time',
   exceptions: 'exceptions: the log is sound, and tells of what was not as promised',
-  violation: 'violation: the log contradicts itself or the rules; nothing more is to be believed',
+  violation: 'violation: a promise was broken, or the log contradicts itself',
 } as const;
 
 function report(shell: Shell, found: BundleReport, isJson: boolean, pinned: string | undefined): ExitCode {

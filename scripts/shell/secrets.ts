@@ -16,20 +16,23 @@ async function readSecretFile(path: string, shell: Shell): Promise<string> {
 export interface PassphraseOptions {
   file: string | undefined;
   question: string;
+  /** Name of the environment's variable that may hold it. */
+  variable?: string;
   /** Asked twice where it is new. */
   isNew?: boolean;
 }
 
 /** From --passphrase-file, ZEROREEL_PASSPHRASE or the terminal, in this order. */
-export async function passphrase(shell: Shell, { file, question, isNew = false }: PassphraseOptions): Promise<string> {
-  const given = file === undefined ? shell.environment['ZEROREEL_PASSPHRASE'] : await readSecretFile(file, shell);
+export async function passphrase(shell: Shell, options: PassphraseOptions): Promise<string> {
+  const { file, question, variable = 'ZEROREEL_PASSPHRASE', isNew = false } = options;
+  const given = file === undefined ? shell.environment[variable] : await readSecretFile(file, shell);
   if (given !== undefined) return notEmpty(given);
   if (!shell.isTerminal) {
     throw new CommandError(
       'key',
       'no-passphrase',
       'no passphrase and no terminal to ask on',
-      'give --passphrase-file FILE or set ZEROREEL_PASSPHRASE',
+      `give --passphrase-file FILE or set ${variable}`,
     );
   }
   const typed = notEmpty(await shell.askSecret(question));
