@@ -27,11 +27,14 @@ export function lastWords(heads: OutboxHeads): Bytes {
   return last;
 }
 
-/** Whether OPEN reached the server, which the crashed process never learnt. */
-export async function isRegistered(options: Omit<DeadEpochOptions, 'outbox' | 'vkey' | 'changes'>): Promise<boolean> {
-  const { api, recordingId, epoch, signal } = options;
+/** Whether OPEN reached the server, which the crashed process never learnt. Throws `unreachable` where nobody answers. */
+export async function isRegistered(
+  api: Api,
+  recordingId: string,
+  { epoch, uploadToken }: OutboxEpoch,
+): Promise<boolean> {
   try {
-    await persistently(api, signal, () => api.status(recordingId, epoch.epoch, epoch.uploadToken, signal));
+    await api.status(recordingId, epoch, uploadToken);
     return true;
   } catch (error) {
     if (error instanceof ApiError && (error.status === 401 || error.status === 404)) return false;

@@ -32,8 +32,7 @@ export async function isClosing(outbox: Outbox, session: OutboxSession): Promise
 export async function withoutUnregistered(api: Api, session: OutboxSession): Promise<OutboxSession> {
   const newest = session.epochs.at(-1);
   if (newest?.state !== 'opening') return session;
-  const { signal } = new AbortController();
-  const stands = await isRegistered({ api, recordingId: session.recordingId, epoch: newest, signal });
+  const stands = await isRegistered(api, session.recordingId, newest);
   const others = session.epochs.slice(0, -1);
   return { ...session, epochs: stands ? [...others, { ...newest, state: 'open' }] : others };
 }

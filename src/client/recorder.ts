@@ -73,11 +73,11 @@ export class Recorder {
     this.#uploaders = [live.uploader];
     this.#heads = live.runHeads(() => this.#closing);
     this.#drains = this.#drainOlder();
-    for (const work of [this.#heads, this.#drains]) {
-      work.catch((error: unknown) => {
-        this.#fail(error);
-      });
-    }
+    this.#heads.catch((error: unknown) => {
+      this.#fail(error);
+    });
+    // What an older epoch left may be past saving; that must not end the recording that runs. `close` tells it.
+    this.#drains.catch(() => undefined);
     void this.#run();
   }
 
@@ -131,7 +131,7 @@ export class Recorder {
   ): Promise<Bytes> {
     const session = await requireSession(options.outbox);
     if (session.closeReceipt) return session.closeReceipt;
-    if (await isClosing(options.outbox, session)) return finishClosing(options, session);
+    if (await isClosing(options.outbox, session)) return finishClosing(options, session, close);
     const [newest] = session.epochs.slice(-1);
     const tracks = newest ? parseOpen(newest.open).tracks : [];
     const recorder = await Recorder.resume({ ...options, tracks });
@@ -304,28 +304,37 @@ export class Recorder {
   }
 }
 
+/** The closing head was made durable and perhaps released: it is released again, the same bytes, until its receipt is here. */
 async function finishClosing(
   { api, outbox, link, concurrency }: Omit<RecorderOptions, 'tracks'>,
   session: OutboxSession,
+  { patienceMs }: CloseOptions,
 ): Promise<Bytes> {
   const { policy } = await fetchPinnedPolicy(api, link, undefined);
-  const { signal } = new AbortController();
+  const abort = new AbortController();
+  const { signal } = abort;
+  let isOverdue = false;
+  if (patienceMs !== undefined) {
+    void api.environment.sleep(patienceMs, signal).then(() => {
+      isOverdue = !signal.aborted;
+      abort.abort();
+      changes.notify();
+    });
+  }
+  const changes = new Changes();
   const epoch = session.epochs.at(-1)!;
-  const options = {
-    api,
-    outbox,
-    recordingId: session.recordingId,
-    epoch,
-    vkey: policy.log.vkey,
-    changes: new Changes(),
-    signal,
-    concurrency,
-  };
-  const closeReceipt = await drainEpoch(options, () => undefined);
-  await outbox.saveSession({
-    ...session,
-    epochs: session.epochs.map((entry) => ({ ...entry, state: 'drained' })),
-    closeReceipt,
-  });
-  return closeReceipt;
+  const { recordingId } = session;
+  try {
+    const options = { api, outbox, recordingId, epoch, vkey: policy.log.vkey, changes, signal, concurrency };
+    const closeReceipt = await drainEpoch(options, () => undefined);
+    const epochs = session.epochs.map((entry) => ({ ...entry, state: 'drained' as const }));
+    await outbox.saveSession({ ...session, epochs, closeReceipt });
+    return closeReceipt;
+  } catch (error) {
+    if (isOverdue)
+      throw new ClientError('unreachable', 'the closing head was not answered; it is in the outbox', { cause: error });
+    throw error;
+  } finally {
+    abort.abort();
+  }
 }

@@ -26,7 +26,7 @@ export interface UploaderOptions {
 
 const DEFAULT_CONCURRENCY = 4;
 /** fetch copies a body before it sends it, so a chunk in flight is in memory twice: this bounds both, beside one chunk at least. */
-const MOST_BYTES_IN_FLIGHT = 8.5 * 2 ** 20;
+const MOST_BYTES_IN_FLIGHT = 6 * 2 ** 20;
 /** A PUT may take this long plus what its bytes take at 32 KiB/s. */
 const PUT_BASE_MS = 30_000;
 const SLOWEST_BYTES_PER_MS = 32;

@@ -14,6 +14,8 @@ export interface RoughNetwork {
   /** Requests that were made, by method and last part of the path. */
   puts: number;
   statuses: number[];
+  /** Paths of the objects that the bucket took. */
+  stored: string[];
 }
 
 /** Waits are fifty times as short; the clock is the real one. */
@@ -25,6 +27,7 @@ export function roughNetwork(): RoughNetwork {
     heads: new Map(),
     puts: 0,
     statuses: [],
+    stored: [],
   };
   const roughFetch: typeof fetch = async (input, init) => {
     const url = new URL(input as string);
@@ -37,6 +40,7 @@ export function roughNetwork(): RoughNetwork {
     if (method === 'PUT') {
       network.puts += 1;
       network.statuses.push(answer.status);
+      if (answer.ok) network.stored.push(url.pathname);
     }
     if (fate === 'pass') return answer;
     await answer.arrayBuffer();
