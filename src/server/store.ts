@@ -275,7 +275,8 @@ export interface Store {
   appendAbout(subject: string, known: number, entries: readonly LogEntry[]): Promise<boolean>;
   logSize(): Promise<number>;
   entries(from: number, limit: number): Promise<IndexedEntry[]>;
-  entriesOf(recordingId: string): Promise<IndexedEntry[]>;
+  /** The entries about a recording, in log order; `policy.published` is found under its policy's hash. */
+  entriesOf(subject: string): Promise<IndexedEntry[]>;
   newestCheckpoint(): Promise<CheckpointRow | undefined>;
   /** The newest checkpoint of at most that size. */
   checkpointAt(size: number): Promise<CheckpointRow | undefined>;

@@ -128,6 +128,7 @@ describe.each(stores)('a life on $name', ({ absence, storage }) => {
       types.push(decodeEntry(bytes).type);
     }
     expect(types).toEqual([
+      'policy.published',
       'recording.opened',
       'recording.reopened',
       'recording.closed',

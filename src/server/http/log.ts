@@ -2,6 +2,7 @@
 import { Hono } from 'hono';
 import type { z } from 'zod';
 import { toBase64Url } from '../../../crypto/format/bytes.ts';
+import { decodeEntry } from '../../../crypto/log/entry.ts';
 import { encodeProof } from '../../../crypto/log/proof.ts';
 import { encodeBundle, parseTilePath, TILE_WIDTH } from '../../../crypto/log/tiles.ts';
 import { HASH_BYTES, proveInclusion } from '../../../crypto/log/tree.ts';
@@ -10,7 +11,7 @@ import { ServerError } from '../errors.ts';
 import { publishedHashes } from '../jobs/publish.ts';
 import type { Ports } from '../ports.ts';
 import { vkeyOf } from '../signing.ts';
-import type { CheckpointRow } from '../store.ts';
+import type { CheckpointRow, IndexedEntry } from '../store.ts';
 import { idParameter, numberParameter } from './request.ts';
 
 /** What a full tile holds never changes; a partial one at its own path neither. */
@@ -78,7 +79,7 @@ export function proofRoutes({ store, signer }: Ports): Hono {
     if (!recording) throw new ServerError('recording-unknown', 'there is no such recording');
     const newest = await store.newestCheckpoint();
     const entries = await Promise.all(
-      (await store.entriesOf(recording.id)).map(async ({ index, bytes }) => ({
+      (await storyOf(recording.id)).map(async ({ index, bytes }) => ({
         index,
         entry: toBase64Url(bytes),
         proof: newest ? await prove(index, newest) : null,
@@ -96,6 +97,15 @@ export function proofRoutes({ store, signer }: Ports): Hono {
     };
     return c.json(answer, 200, { 'cache-control': 'no-store' });
   });
+
+  /** The recording's entries, behind the policy that it was opened under: with that, anybody recomputes its `delete_by`. */
+  async function storyOf(recordingId: string): Promise<IndexedEntry[]> {
+    const entries = await store.entriesOf(recordingId);
+    const opening = entries[0] && decodeEntry(entries[0].bytes);
+    return opening?.type === 'recording.opened'
+      ? [...(await store.entriesOf(opening.policy_hash)).slice(0, 1), ...entries]
+      : entries;
+  }
 
   /** A C2SP tlog-proof against `checkpoint`; null for an entry that is not published yet: a second at most. */
   async function prove(index: number, checkpoint: CheckpointRow): Promise<string | null> {

@@ -53,7 +53,7 @@ async function gullible(isTaken: (request: IncomingMessage) => boolean): Promise
     request.on('data', (chunk: Buffer) => chunks.push(chunk));
     request.on('end', () => {
       const pass = async () => {
-        const headers = new Headers(Object.entries(request.headers).map(([name, value]) => [name, String(value)]));
+        const headers = new Headers(request.headers as Record<string, string>);
         for (const name of ['host', 'connection', 'transfer-encoding', 'content-length']) headers.delete(name);
         const body = Buffer.concat(chunks);
         const isBodiless = request.method === 'GET' || request.method === 'OPTIONS';
