@@ -97,12 +97,12 @@ async function deleteDue(
 export async function eraseNow(ports: Ports, recordingId: string): Promise<void> {
   const recording = await ports.store.recording(recordingId);
   if (!recording) return;
-  await intend(ports, recording, 'erasure');
+  await intend(ports, recording, await reasonOf(ports, recording));
   await shred(ports, recordingId);
   await destroy(ports, recordingId).catch(() => undefined);
 }
 
-/** An erasure that crashed half-way is taken up by the purge, and stays an erasure. */
+/** What the log says: an erasure that crashed half-way is taken up by the purge, and stays an erasure. */
 async function reasonOf({ store }: Ports, { id }: RecordingRow): Promise<Reason> {
   const entries = (await store.entriesOf(id)).map(({ bytes }) => decodeEntry(bytes));
   return entries.some(({ type }) => type === 'erasure.requested') ? 'erasure' : 'expired';

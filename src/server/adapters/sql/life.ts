@@ -123,6 +123,8 @@ export function lifeWrites(driver: SqlDriver, db: Reads): LifeWrites {
           epoch,
           previousHeadHash,
         ),
+        // What ends is the newest epoch: a recorder may have started again since the caller looked.
+        ...(close ? [guard('(SELECT last_epoch FROM recordings WHERE id = ?) = ?', recordingId, epoch)] : []),
         statement(
           'UPDATE epochs SET head = ?, head_hash = ?, head_seq = ? WHERE recording_id = ? AND epoch = ?',
           head.head,
@@ -153,11 +155,14 @@ export function lifeWrites(driver: SqlDriver, db: Reads): LifeWrites {
     },
 
     async abandon(recordingId, seenMs, now, totals, entry) {
+      // An epoch that was opened meanwhile by a server whose clock is behind does not move `seen_ms`.
+      const endedEpoch = 'epoch' in entry ? entry.epoch : null;
       const done = await driver.batch([
         guard(
-          `EXISTS (SELECT 1 FROM recordings WHERE id = ? AND state = 'open' AND seen_ms <= ?)`,
+          `EXISTS (SELECT 1 FROM recordings WHERE id = ? AND state = 'open' AND seen_ms <= ? AND last_epoch = ?)`,
           recordingId,
           seenMs,
+          endedEpoch,
         ),
         statement(
           `UPDATE recordings SET state = 'abandoned', ended_ms = ?, objects = ?, bytes = ? WHERE id = ?`,
