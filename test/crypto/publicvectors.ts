@@ -2,18 +2,18 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 
-const folder = resolve(
+export const publicVectorsFolder = resolve(
   process.env['ZEROREEL_PUBLIC_VECTORS'] ?? new URL('../../../shared/vectors/public', import.meta.url).pathname,
 );
 
-export const havePublicVectors = existsSync(folder);
+export const havePublicVectors = existsSync(publicVectorsFolder);
 if (!havePublicVectors) {
   process.stderr.write('SKIPPED: the public test vectors are absent; set ZEROREEL_PUBLIC_VECTORS to their folder\n');
 }
 
 /** One file of the folder; an empty suite where the folder is absent, whose tests are then skipped by name. */
 export function publicVectors<Vectors>(name: string, absent: Vectors): Vectors {
-  return havePublicVectors ? (JSON.parse(readFileSync(resolve(folder, name), 'utf8')) as Vectors) : absent;
+  return havePublicVectors ? (JSON.parse(readFileSync(resolve(publicVectorsFolder, name), 'utf8')) as Vectors) : absent;
 }
 
 /** A Wycheproof file: groups that share parameters, each with its tests. */
