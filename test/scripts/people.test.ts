@@ -81,12 +81,14 @@ describe('keygen and key show', () => {
     terminal.stdout.setEncoding('utf8').on('data', (text: string) => {
       screen += text;
       for (; asked < (screen.match(/(passphrase|once more): /g) ?? []).length; asked++)
-        terminal.stdin.write('typed im secretX\u007f\r');
+        terminal.stdin.write('typed im secret over nine tall hillsX\u007f\r');
     });
     const exit = await new Promise((resolve) => terminal.once('close', resolve));
-    expect(screen).not.toContain('typed im secret');
+    expect(screen).not.toContain('typed im secret over nine tall hills');
     expect(exit, screen).toBe(0);
-    await cli.must(['key', 'show', 'typed.key'], { environment: { ZEROREEL_PASSPHRASE: 'typed im secret' } });
+    await cli.must(['key', 'show', 'typed.key'], {
+      environment: { ZEROREEL_PASSPHRASE: 'typed im secret over nine tall hills' },
+    });
   });
 });
 
