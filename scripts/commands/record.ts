@@ -99,15 +99,6 @@ export const record = command(USAGE, async (words, shell) => {
           ),
           pace,
         );
-  } catch (error) {
-    if (!['ENOSPC', 'EDQUOT'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
-    throw new CommandError(
-      'storage',
-      'outbox-full',
-      'the disk is full; what was sealed is in the outbox, nothing was lost and nothing more is taken',
-      'free space on this disk, and the same command goes on',
-      { cause: error },
-    );
   } finally {
     await journal.close();
     await outbox.close();

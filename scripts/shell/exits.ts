@@ -88,6 +88,10 @@ export function explain(error: unknown): CommandError {
       cause: error,
     });
   }
+  if (isSystemError(error) && (error.code === 'ENOSPC' || error.code === 'EDQUOT')) {
+    const hint = 'free space on this disk, and run the same command again';
+    return new CommandError('storage', 'disk-full', 'the disk is full; nothing was lost that was stored before', hint);
+  }
   if (isSystemError(error)) return new CommandError('storage', error.code.toLowerCase(), systemMessage(error));
   const message = error instanceof Error ? error.message : String(error);
   return new CommandError('fault', 'fault', message, 'this is a fault in zeroreel; ZEROREEL_DEBUG=1 shows where', {
