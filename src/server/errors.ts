@@ -37,9 +37,7 @@ const STATUS = {
   // review
   'reader-unknown': 403,
   'grant-refused': 422,
-  'grant-conflict': 409,
   'key-refused': 422,
-  'key-conflict': 409,
   // the log
   'not-published': 404,
   // the machine
