@@ -13,6 +13,8 @@ export interface PlantedFault {
 }
 
 const PURGE = 'src/server/jobs/purge.ts';
+const INTEND_AND_SHRED = `await intend(ports, recording, await reasonOf(ports, recording));
+      await shred(ports, recording.id);`;
 const RETENTION = 'src/server/core/retention.ts';
 const UPLOADING = 'src/server/core/uploading.ts';
 const RECORDINGS = 'src/server/http/recordings.ts';
@@ -52,14 +54,14 @@ export const FAULTS: readonly PlantedFault[] = [
   fault(
     'purge shreds before the intent is in the log',
     PURGE,
-    'await intend(ports, recording, await reasonOf(ports, recording));',
-    'await ports.vault.destroy(recording.id); await intend(ports, recording, await reasonOf(ports, recording));',
+    INTEND_AND_SHRED,
+    `await ports.vault.destroy(recording.id); ${INTEND_AND_SHRED}`,
   ),
   fault(
     'purge deletes objects before the intent is in the log',
     PURGE,
-    'await intend(ports, recording, await reasonOf(ports, recording));',
-    'await emptyPrefix(ports, recording.id); await intend(ports, recording, await reasonOf(ports, recording));',
+    INTEND_AND_SHRED,
+    `await emptyPrefix(ports, recording.id); ${INTEND_AND_SHRED}`,
   ),
   fault(
     'purge deletes under too short a prefix',
