@@ -1,6 +1,3 @@
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
-import { openBucketCredentials } from '../../src/server/adapters/keyring.ts';
 import { probeBucket } from '../../src/server/adapters/bucket-probe.ts';
 import { createS3BucketAdmin } from '../../src/server/adapters/s3-bucket-admin.ts';
 import { createS3Bucket, type S3BucketOptions } from '../../src/server/adapters/s3-bucket.ts';
@@ -10,8 +7,8 @@ import type { Finding } from '../doctor/finding.ts';
 import { probeServer } from '../doctor/server-probe.ts';
 import { command, parseWords, SERVER_FLAGS } from '../shell/arguments.ts';
 import { CommandError, EXIT } from '../shell/exits.ts';
+import { bucketOf } from '../shell/bucket.ts';
 import { connect } from '../shell/server.ts';
-import { readSettings } from '../shell/settings.ts';
 
 const USAGE = `zeroreel doctor [--server URL] [--bucket] [--fix] [--origin URL]... [--data DIR] [--bucket-port N] [--json]
 
@@ -74,22 +71,6 @@ export const doctor = command(USAGE, async (words, shell) => {
 
 function given(name: string, value: string | undefined): Record<string, string> {
   return value === undefined ? {} : { [name]: value };
-}
-
-/** The bucket of a server with these settings; never makes credentials where there are none. */
-function bucketOf(environment: Readonly<Record<string, string | undefined>>): S3BucketOptions {
-  const { storage, bucket, region, host, dataDir } = readSettings(environment);
-  if (storage.kind === 's3') return { ...storage, bucket, region };
-  if (!existsSync(join(dataDir, 'bucket.key'))) {
-    throw new CommandError(
-      'storage',
-      'no-credentials',
-      `${dataDir}: no embedded bucket has been here`,
-      '--data names the folder of the server, or ZEROREEL_S3_ENDPOINT another store',
-    );
-  }
-  const credentials = openBucketCredentials(dataDir);
-  return { endpoint: `http://${host}:${storage.port}`, credentials, bucket, region };
 }
 
 async function examineBucket(where: S3BucketOptions): Promise<Finding[]> {

@@ -1,9 +1,16 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { ProtocolError } from '../../crypto/format/errors.ts';
+import type { AuditItem } from '../../crypto/log/audit.ts';
 import { describeStatement, verifyCertificate } from '../../crypto/log/certificate.ts';
 import { verdictOf, type BundleReport } from '../../crypto/log/bundle.ts';
+import type { Reconciliation, ReconcileReport } from '../../crypto/log/reconcile.ts';
+import { createS3Bucket } from '../../src/server/adapters/s3-bucket.ts';
+import { BucketError } from '../../src/server/ports.ts';
 import { exportLog, verifyBundle, verifyLiveLog } from '../evidence/bundle-folder.ts';
 import { fetchCertificate, openLiveLog } from '../evidence/live-log.ts';
+import { listBucket, readListing } from '../evidence/listing.ts';
+import { renderReportPage } from '../evidence/report-page.ts';
+import { bucketOf } from '../shell/bucket.ts';
 import { command, commandGroup, parseTime, parseWords, SERVER_FLAGS, usageError } from '../shell/arguments.ts';
 import { CommandError, EXIT, type ExitCode } from '../shell/exits.ts';
 import { formatTime } from '../shell/figures.ts';
@@ -13,7 +20,8 @@ import type { Shell } from '../shell/shell.ts';
 
 const VERDICT_EXITS = { well: EXIT.well, exceptions: EXIT.unwell, violation: EXIT.violation } as const;
 
-const USAGE_VERIFY = `zeroreel log verify [DIR] [--vkey FILE|TEXT] [--checkpoint FILE]... [--at TIME] [--json]
+const USAGE_VERIFY = `zeroreel log verify [DIR] [--vkey FILE|TEXT] [--checkpoint FILE]... [--at TIME] [--json] [--html FILE]
+                    [--bucket [--data DIR] [--bucket-port N] | --listing FILE [--listed-at TIME]]
 
 Answers "was everything deleted on time?" from evidence: signatures, root, consistency with every checkpoint that was kept,
 every obligation's end, delete_by recomputed, heartbeats, missed runs, order of events. DIR is what \`log export\` wrote and
@@ -22,6 +30,11 @@ needs no network; without DIR the server's live log is read, whole.
   --vkey        the log's key as you pinned it (it stands in receipts and exam policies); without it the log's own word is taken
   --checkpoint  a signed checkpoint that you kept: the log must have grown from it
   --at          the time of the question (default: now)
+  --bucket      lists the server's bucket first, and reconciles it with the obligations both ways: objects that nobody owes, objects that
+                were kept, objects that are lost; runs where the server's settings and credentials are
+  --listing     the same from a file of lines \`SIZE KEY\`, as rclone lsf -R --format sp --separator ' ' or aws s3 ls --recursive print them;
+                DIR must have been exported after it. --listed-at: when it was made (default: the file's own time)
+  --html        writes the report as one HTML file to print or to keep: no script, nothing from elsewhere
 
 exit codes: 0 all well, 1 exceptions, 2 violation, 3 cannot be verified
 
@@ -37,6 +50,12 @@ const verify = command(USAGE_VERIFY, async (words, shell) => {
       vkey: { type: 'string' },
       checkpoint: { type: 'string', multiple: true, default: [] },
       at: { type: 'string' },
+      bucket: { type: 'boolean', default: false },
+      data: { type: 'string' },
+      'bucket-port': { type: 'string' },
+      listing: { type: 'string' },
+      'listed-at': { type: 'string' },
+      html: { type: 'string' },
       json: { type: 'boolean', default: false },
     },
     { from: 0, to: 1, names: 'one DIR' },
@@ -45,14 +64,77 @@ const verify = command(USAGE_VERIFY, async (words, shell) => {
   if (directory !== undefined && values.server !== undefined) throw usageError('expected DIR or --server, found both');
   const pinned = values.vkey === undefined ? undefined : await readVkey(values.vkey);
   const kept = await Promise.all(values.checkpoint.map((path) => readFile(path, 'utf8')));
-  const options = { now: values.at === undefined ? Date.now() : parseTime(values.at, '--at'), kept };
+  if (values.bucket && directory !== undefined)
+    throw usageError('--bucket: expected the live log, found DIR', 'a bundle is from before the bucket is listed now');
+  // The listing first: an upload begins only once its recording is in the log, so no listed object can be missing there.
+  const reconciliation = await listingOf(shell, values);
+  const options = {
+    now: values.at === undefined ? Date.now() : parseTime(values.at, '--at'),
+    kept,
+    onEntry:
+      reconciliation &&
+      ((entry: AuditItem) => {
+        reconciliation.acceptEntry(entry);
+      }),
+  };
   return unverifiable(async () => {
-    if (directory !== undefined)
-      return report(shell, await verifyBundle(directory, pinned, options), values.json, pinned);
-    const api = await connect(shell, values);
-    return report(shell, await verifyLiveLog(api, await openLiveLog(api, pinned), options), values.json, pinned);
+    const api = directory === undefined ? await connect(shell, values) : undefined;
+    const live = api && (await openLiveLog(api, pinned));
+    const found = live ? await verifyLiveLog(api, live, options) : await verifyBundle(directory!, pinned, options);
+    const listing = reconciliation?.finish();
+    if (values.html !== undefined) {
+      const vkey = live?.vkey ?? pinned ?? (found as BundleReport & { vkey: string }).vkey;
+      const verdict = verdictOf(bothOf(found, listing));
+      await writeFile(
+        values.html,
+        renderReportPage({ verdict, report: found, listing, vkey, isPinned: pinned !== undefined }),
+      );
+    }
+    return report(shell, found, values.json, pinned, listing);
   });
 });
+
+interface ListingFlags {
+  bucket: boolean;
+  data?: string | undefined;
+  'bucket-port'?: string | undefined;
+  listing?: string | undefined;
+  'listed-at'?: string | undefined;
+}
+
+/** The listing that was asked for, taken now or read; undefined where none was. */
+async function listingOf(shell: Shell, flags: ListingFlags): Promise<Reconciliation | undefined> {
+  const { bucket, listing, data } = flags;
+  if (bucket && listing !== undefined) throw usageError('expected --bucket or --listing, found both');
+  if (listing !== undefined) {
+    const at = flags['listed-at'];
+    return readListing(listing, at === undefined ? undefined : parseTime(at, '--listed-at'));
+  }
+  if (!bucket) return undefined;
+  const port = flags['bucket-port'];
+  const where = bucketOf({
+    ...shell.environment,
+    ...(data !== undefined && { ZEROREEL_DATA: data }),
+    ...(port !== undefined && { ZEROREEL_BUCKET_PORT: port }),
+  });
+  try {
+    return await listBucket(createS3Bucket(where), Date.now());
+  } catch (error) {
+    if (!(error instanceof BucketError)) throw error;
+    throw new CommandError('unreachable', 'bucket', `the bucket was not listed: ${error.message}`, undefined, {
+      cause: error,
+    });
+  }
+}
+
+type Counts = Pick<BundleReport, 'exceptions' | 'violations'>;
+
+function bothOf(found: Counts, listing: Counts | undefined): Counts {
+  return {
+    exceptions: found.exceptions + (listing?.exceptions ?? 0),
+    violations: found.violations + (listing?.violations ?? 0),
+  };
+}
 
 const USAGE_EXPORT = `zeroreel log export DIR [--server URL] [--vkey FILE|TEXT] [--at TIME] [--json]
 
@@ -160,13 +242,21 @@ const VERDICT_WORDS = {
   violation: 'violation: a promise was broken, or the log contradicts itself',
 } as const;
 
-function report(shell: Shell, found: BundleReport, isJson: boolean, pinned: string | undefined): ExitCode {
-  const verdict = verdictOf(found);
+function report(
+  shell: Shell,
+  found: BundleReport,
+  isJson: boolean,
+  pinned: string | undefined,
+  listing?: ReconcileReport,
+): ExitCode {
+  const verdict = verdictOf(bothOf(found, listing));
+  const findings = [...found.findings, ...(listing?.findings ?? [])];
   const { checkpoint, ...rest } = found;
   if (isJson) {
     shell.printJson({
       verdict,
       ...rest,
+      ...(listing && { listing }),
       log: { origin: checkpoint.origin, size: checkpoint.size },
       pinned: pinned !== undefined,
     });
@@ -174,9 +264,15 @@ function report(shell: Shell, found: BundleReport, isJson: boolean, pinned: stri
     shell.print(
       `${found.entries} entries, ${found.opened} recordings opened, ${found.deleted} deleted, ${found.verified} verified, ${found.overdue.length} overdue`,
     );
-    for (const { severity, message } of found.findings.slice(0, SHOWN_FINDINGS)) shell.print(`${severity}: ${message}`);
-    if (found.findings.length > SHOWN_FINDINGS)
-      shell.print(`... and ${found.findings.length - SHOWN_FINDINGS} more; --json has all`);
+    if (listing) {
+      const { objects, recordings, unowed, kept, missing } = listing;
+      shell.print(
+        `${objects} objects listed of ${recordings} recordings: ${unowed} nobody owes, ${kept} kept after deletion, ${missing} lost before their time`,
+      );
+    }
+    for (const { severity, message } of findings.slice(0, SHOWN_FINDINGS)) shell.print(`${severity}: ${message}`);
+    if (findings.length > SHOWN_FINDINGS)
+      shell.print(`... and ${findings.length - SHOWN_FINDINGS} more; --json has all`);
     shell.print(VERDICT_WORDS[verdict]);
   }
   if (pinned === undefined) shell.say("note: the log's key was taken on its own word; --vkey pins it");

@@ -4,7 +4,7 @@ import { createReadStream } from 'node:fs';
 import { mkdir, open, readdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ProtocolError } from '../../crypto/format/errors.ts';
-import type { AuditOptions } from '../../crypto/log/audit.ts';
+import type { AuditItem, AuditOptions } from '../../crypto/log/audit.ts';
 import {
   BUNDLE,
   BundleVerifier,
@@ -23,16 +23,22 @@ export interface VerifyOptions {
   /** Signed notes that the auditor kept from elsewhere. */
   kept: readonly string[];
   audit?: AuditOptions;
+  /** Told of each entry while it is verified, in order. */
+  onEntry?: ((entry: AuditItem) => void) | undefined;
 }
 
 /** Verifies a live log in one pass. Throws `log` for what cannot be verified. */
 export async function verifyLiveLog(
   api: Api,
   log: LiveLog,
-  { now, kept, audit }: VerifyOptions,
+  { now, kept, audit, onEntry }: VerifyOptions,
 ): Promise<BundleReport> {
   const verifier = await BundleVerifier.open(log.checkpoint, log.vkey, kept, audit);
-  for await (const entry of liveEntries(api, log)) verifier.accept(entry);
+  let index = 0;
+  for await (const bytes of liveEntries(api, log)) {
+    verifier.accept(bytes);
+    onEntry?.({ index: index++, bytes });
+  }
   return verifier.finish(now);
 }
 
@@ -84,7 +90,11 @@ export async function verifyBundle(
     [...(await readEarlier(directory)), ...options.kept],
     options.audit,
   );
-  for await (const entry of readEntryLines(streamPart(directory, BUNDLE.entries))) verifier.accept(entry);
+  let index = 0;
+  for await (const bytes of readEntryLines(streamPart(directory, BUNDLE.entries))) {
+    verifier.accept(bytes);
+    options.onEntry?.({ index: index++, bytes });
+  }
   const csv = createHash('sha256');
   for await (const bytes of streamPart(directory, BUNDLE.csv)) csv.update(bytes);
   return { ...verifier.finish(options.now, csv.digest()), vkey: key };
