@@ -66,6 +66,11 @@ export const openRequest = z.strictObject({
   shred: hashSchema,
   /** SHA-256 of the upload token that the recorder chose: an open that is sent again needs no other answer. */
   token_hash: hashSchema,
+  /**
+   * For a further epoch, the upload token of the one before: recording ids stand in the public log, so knowing one must not
+   * let anybody go on in another's place.
+   */
+  previous_token: z.string().min(8).max(200).optional(),
   /** SHA-256 of the policy's notice: what the student was shown and acknowledged. */
   notice_hash: hashSchema,
 });

@@ -97,7 +97,8 @@ export async function startEpoch(options: RecorderOptions, standing: OutboxSessi
     checkpoint: checkpoint?.note ?? session.checkpoint,
   };
   await outbox.saveSession(opening);
-  const answer = await post(options, prepared.request, standing);
+  const proof = previous && { previous_token: previous.uploadToken };
+  const answer = await post(options, { ...prepared.request, ...proof }, standing);
   if (answer.recording_id !== session.recordingId || answer.epoch !== epoch) {
     throw new ClientError('answer', 'the server opened another recording than the one that was asked for');
   }

@@ -147,6 +147,7 @@ export interface OpenBody {
   wraps: string[];
   shred: string;
   token_hash: string;
+  previous_token?: string;
   notice_hash: string;
 }
 
@@ -158,6 +159,8 @@ export interface RecorderOptions {
   epoch?: number;
   /** Hash of the last head of the epoch before. */
   prevHead?: Bytes;
+  /** Upload token of the epoch before. */
+  previousToken?: string;
   /** Lies: in the signed core, in who gets a wrap, in what a wrap is bound to, in how the student was let in. */
   changes?: {
     core?: Partial<OpenCore>;
@@ -266,6 +269,7 @@ export class TestRecorder {
       shred: toBase64Url(secrets.shred),
       token_hash: toBase64Url(await sha256(new TextEncoder().encode(token))),
       notice_hash: toBase64Url(await noticeHash(policy)),
+      ...(options.previousToken !== undefined && { previous_token: options.previousToken }),
     };
     const fields = {
       exam,
@@ -289,6 +293,7 @@ export class TestRecorder {
       sessionId: this.sessionId,
       epoch: this.epoch + 1,
       prevHead: this.#head?.hash ?? this.openHash,
+      previousToken: this.token,
     });
   }
 

@@ -41,7 +41,7 @@ import { createBodyCheck } from '../jobs/attest.ts';
 import type { Ports } from '../ports.ts';
 import { logSigner } from '../signing.ts';
 import { type EpochRow, type PendingRow, type RecordingRow, StoreError, type TrackRow } from '../store.ts';
-import { bearerHash, idParameter, numberParameter, readJson, SECRET } from './request.ts';
+import { bearerHash, idParameter, numberParameter, readJson, SECRET, tokenHash } from './request.ts';
 
 interface EpochView {
   recording: RecordingRow;
@@ -90,6 +90,11 @@ export function recordingRoutes(ports: Ports): Hono {
       requireUploading(before, now);
       const previous = await store.epoch(sessionId, before.lastEpoch);
       const rows = openEpoch(opening, before, previous!.epoch, now);
+      if ((await tokenHash(body.previous_token ?? '')) !== previous!.epoch.tokenHash) {
+        throw new ServerError('unauthenticated', 'a further epoch is opened with the upload token of the one before', {
+          hint: 'resume on the device that began',
+        });
+      }
       await keepShare(opening, now);
       if (!(await store.openEpoch(rows.epoch, rows.tracks, rows.wraps, rows.entry))) {
         const winner = await store.epoch(sessionId, epoch);
@@ -153,14 +158,14 @@ export function recordingRoutes(ports: Ports): Hono {
 
   /** The epoch that this upload token was chosen for. */
   async function requireRecorder(c: Context, number: number): Promise<EpochView> {
-    const tokenHash = await bearerHash(c);
+    const presented = await bearerHash(c);
     const view = await store.epoch(idParameter(c, 'id'), number);
     if (!view) {
       // What is left of a deleted recording is its tombstone: its recorder is told so, whatever token it has.
       const recording = await store.recording(idParameter(c, 'id'));
       if (recording) requireExisting(recording, clock.now());
     }
-    if (view?.epoch.tokenHash !== tokenHash)
+    if (view?.epoch.tokenHash !== presented)
       throw new ServerError('unauthenticated', 'the upload token fits no epoch of this recording');
     return view;
   }

@@ -93,12 +93,17 @@ export function pageParameters(c: Context): { limit: number; cursor?: string } {
   return { limit, cursor };
 }
 
-/** SHA-256 of the bearer token: all that the server ever compares or stores. */
+/** SHA-256 of a token: all that the server ever compares or stores. */
+export async function tokenHash(token: string): Promise<string> {
+  return toBase64Url(await sha256(utf8(token)));
+}
+
+/** `tokenHash` of the request's bearer token; `unauthenticated` without one. */
 export async function bearerHash(c: Context): Promise<string> {
   const match = /^Bearer ([A-Za-z0-9._~+/=-]{8,200})$/.exec(c.req.header('authorization') ?? '');
   if (!match)
     throw new ServerError('unauthenticated', 'expected a bearer token', { hint: 'send authorization: Bearer TOKEN' });
-  return toBase64Url(await sha256(utf8(match[1]!)));
+  return tokenHash(match[1]!);
 }
 
 /** The staff token of this request, if it is live and has one of the roles. An admin may do what anybody of the staff may. */

@@ -481,6 +481,16 @@ describe('a later epoch', () => {
     stage.clock.advance(-HOUR_MS);
   });
 
+  test('is not opened by somebody who read the id in the log', async () => {
+    const standing = await stage.recorder(exam);
+    const before = await stage.holdings();
+    const resumed = await standing.resume({ now: stage.clock.now() });
+    for (const previous_token of [undefined, standing.sessionId, resumed.token]) {
+      expectRefusal(await stage.open(resumed, { previous_token }), 401, 'unauthenticated');
+    }
+    expect(await stage.holdings()).toEqual(before);
+  });
+
   test('does not come after the end', async () => {
     const ended = await stage.recorder(exam);
     expectStatus(await stage.sendHead(ended, await ended.close()), 200);
