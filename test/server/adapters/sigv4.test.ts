@@ -1,6 +1,8 @@
+import { GetObjectCommand, S3Client } from '@aws-sdk/client-s3';
+import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
 import { SignatureV4 } from '@smithy/signature-v4';
 import { createHash, createHmac } from 'node:crypto';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, test } from 'vitest';
 import { toHex } from '../../../crypto/format/bytes.ts';
 import {
   amzDate,
@@ -166,6 +168,21 @@ describe("equality with the SDK's signer", () => {
       expect(Object.fromEntries(url.searchParams)).toEqual(signed.query);
     });
   }
+});
+
+test("a URL for the same request has the presigner's signature", async () => {
+  const credentials = { accessKeyId: 'AKID', secretAccessKey: 'secret/with+signs' };
+  const endpoint = 'https://s3.example';
+  const client = new S3Client({ region: 'eu-central-1', endpoint, credentials, forcePathStyle: true });
+  const request = new GetObjectCommand({ Bucket: 'bucket', Key: "a b/ü+%/!'()*~", ResponseContentType: 'video/webm' });
+  const now = Date.UTC(2026, 10, 23, 23, 59, 59);
+  const theirs = new URL(await getSignedUrl(client, request, { expiresIn: 300, signingDate: new Date(now) }));
+  client.destroy();
+  const own = /^X-Amz-(Algorithm|Credential|Date|Expires|SignedHeaders|Signature)$/;
+  const query = [...theirs.searchParams].filter(([name]) => !own.test(name));
+  const presign = createPresigner({ credentials, region: 'eu-central-1', endpoint });
+  const ours = new URL(presign({ method: 'GET', path: "/bucket/a b/ü+%/!'()*~", query }, now, 300));
+  expect(Object.fromEntries(ours.searchParams)).toEqual(Object.fromEntries(theirs.searchParams));
 });
 
 describe('the parts of a signature', () => {
