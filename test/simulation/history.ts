@@ -194,7 +194,8 @@ function plan(world: World, tapes: readonly Tape[], isShort: boolean, done: Prom
     }
     if (random.chance(0.1)) {
       timeline.at(start + random.magnitude(MINUTE_MS, HOUR_MS), () => {
-        bucket.leaveMultipart(`${tape.recordingId}/0000/00001/0000000099`);
+        // Nobody can begin one below a recording that does not exist: the prefix is the server's to sign.
+        if (oracle.isAlive(tape.recordingId)) bucket.leaveMultipart(`${tape.recordingId}/0000/00001/0000000099`);
       });
     }
     const retention = tape.exam.policy.practice ? DAY_MS : tape.exam.policy.retention_days * DAY_MS;

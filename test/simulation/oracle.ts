@@ -172,6 +172,11 @@ export class Oracle implements Witness {
     this.breaks('an upload was signed after the deletion had begun');
   }
 
+  /** Whether it exists and no deletion was begun. */
+  isAlive(recordingId: string): boolean {
+    return this.#owed.get(recordingId)?.isIntended === false;
+  }
+
   isIntended(recordingId: string): boolean {
     return this.#owed.get(recordingId)?.isIntended ?? false;
   }
