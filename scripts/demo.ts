@@ -30,8 +30,8 @@ const TRACKS = { webcam: 'webcam.webm', screen: 'screen.webm', events: 'events.n
 type Track = keyof typeof TRACKS;
 const TRACK_NAMES = Object.keys(TRACKS) as Track[];
 const INSTRUCTORS = [
-  { name: 'okafor', label: 'Dr. Okafor', suite: '2', passphrase: 'plum orbit seventeen lanterns' },
-  { name: 'lindqvist', label: 'Prof. Lindqvist', suite: '1', passphrase: 'slow river under the old mill' },
+  { name: 'first', label: 'the first instructor', suite: '2', passphrase: 'plum orbit seventeen lanterns' },
+  { name: 'second', label: 'the second instructor', suite: '1', passphrase: 'slow river under the old mill' },
 ] as const;
 const STUDENT = 'Ingeborg Ravndal';
 const DAY_MS = 86_400_000;
@@ -84,9 +84,9 @@ async function prepare(stage: Stage, server: RunningServer) {
     ),
   );
   tell(
-    'two instructors made their keys: Dr. Okafor with MLKEM768-X25519 (suite 2), Prof. Lindqvist with X25519 (suite 1)',
+    'two instructors made their keys: the first instructor with MLKEM768-X25519 (suite 2), the second instructor with X25519 (suite 1)',
   );
-  const [okafor, lindqvist] = INSTRUCTORS;
+  const [first, second] = INSTRUCTORS;
   const admin = { ZEROREEL_TOKEN_FILE: server.adminTokenFile };
   const created = await Promise.all(
     (['instructor', 'compliance'] as const).map((role) =>
@@ -99,11 +99,11 @@ async function prepare(stage: Stage, server: RunningServer) {
       'exam',
       'create',
       '--key',
-      'okafor.key',
+      'first.key',
       '--title',
       'Physics 101, practice paper',
       '--recipient',
-      `${lindqvist.name}.key.pub`,
+      `${second.name}.key.pub`,
       '--min-suite',
       '1',
       '--rule',
@@ -113,13 +113,13 @@ async function prepare(stage: Stage, server: RunningServer) {
       '--token-file',
       'instructor.token',
     ],
-    { ZEROREEL_PASSPHRASE: okafor.passphrase },
+    { ZEROREEL_PASSPHRASE: first.passphrase },
   );
-  await stage.must(['exam', 'tickets', '--key', 'okafor.key', '--out', 'seats', '1'], {
-    ZEROREEL_PASSPHRASE: okafor.passphrase,
+  await stage.must(['exam', 'tickets', '--key', 'first.key', '--out', 'seats', '1'], {
+    ZEROREEL_PASSPHRASE: first.passphrase,
     ZEROREEL_EXAM: link,
   });
-  tell('Dr. Okafor signed an exam with both as readers, and a seat ticket for one student');
+  tell('the first instructor signed an exam with both as readers, and a seat ticket for one student');
   return { link, admin };
 }
 
@@ -232,11 +232,11 @@ async function tryToOpen(
   recordingId: string,
   view: Awaited<ReturnType<typeof asReader>>,
 ): Promise<boolean> {
-  const [okafor] = INSTRUCTORS;
+  const [first] = INSTRUCTORS;
   const refused = await stage.run(
-    ['fetch', '--key', 'okafor.key', '--token-file', 'compliance.token', '--out', 'stolen', recordingId],
+    ['fetch', '--key', 'first.key', '--token-file', 'compliance.token', '--out', 'stolen', recordingId],
     {
-      ZEROREEL_PASSPHRASE: okafor.passphrase,
+      ZEROREEL_PASSPHRASE: first.passphrase,
       ZEROREEL_EXAM: link,
     },
   );
@@ -341,7 +341,7 @@ async function play(stage: Stage) {
   tell(
     `${doomed.length} pieces of wraps and shred shares lay in the server's files before; raw bytes found in any file now: ${after.bytes}`,
   );
-  const gone = await stage.run(['fetch', '--key', 'okafor.key', '--token-file', 'instructor.token', recordingId], {
+  const gone = await stage.run(['fetch', '--key', 'first.key', '--token-file', 'instructor.token', recordingId], {
     ZEROREEL_PASSPHRASE: INSTRUCTORS[0].passphrase,
     ZEROREEL_EXAM: link,
   });

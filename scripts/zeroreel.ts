@@ -14,12 +14,12 @@ Every command has --help. Results go to standard output, everything else to stan
 ${EXIT_HELP}
 
   $ zeroreel serve &
-  $ zeroreel keygen okafor.key
-  $ zeroreel exam create --key okafor.key --title 'Physics 101, final' > physics.link
-  $ zeroreel exam tickets --key okafor.key --exam physics.link --out seats 120
+  $ zeroreel keygen instructor.key
+  $ zeroreel exam create --key instructor.key --title 'Physics 101, final' > physics.link
+  $ zeroreel exam tickets --key instructor.key --exam physics.link --out seats 120
   $ zeroreel record --ticket seats/0001.link webcam.webm screen.webm events.ndjson
   $ zeroreel list --exam physics.link
-  $ zeroreel fetch --key okafor.key --exam physics.link --out review pVnGJ0mYQ1e6d0aXwz2u7A`;
+  $ zeroreel fetch --key instructor.key --exam physics.link --out review pVnGJ0mYQ1e6d0aXwz2u7A`;
 
 /** Loaded when it is asked for: `zeroreel --help` need not load the AWS SDK. */
 const load = (from: () => Promise<Command>): Command => ({

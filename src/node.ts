@@ -20,6 +20,7 @@ import { attest } from './server/jobs/attest.ts';
 import { heartbeat } from './server/jobs/heartbeat.ts';
 import { publish } from './server/jobs/publish.ts';
 import { purge } from './server/jobs/purge.ts';
+import { scrub } from './server/jobs/scrub.ts';
 import { sweep } from './server/jobs/sweep.ts';
 import { BucketError, type Clock, type Ports } from './server/ports.ts';
 import { StartRefusal } from './server/start-refusal.ts';
@@ -32,7 +33,11 @@ const SCHEDULE = {
   heartbeat: '15 0 * * * *',
   sweep: '45 30 * * * *',
   attest: '20 10 * * * *',
+  scrub: '10 20 3 * * *',
 } as const;
+
+/** Recordings whose objects the nightly scrub looks at, chosen at random. */
+const SCRUB_SAMPLE = 200;
 
 const FIRST_TOKEN_DAYS = 366;
 
@@ -99,6 +104,7 @@ export async function start(options: StartOptions): Promise<RunningServer> {
       heartbeat: () => heartbeat(ports),
       sweep: () => sweep(ports),
       attest: () => attest(ports, probeBucket),
+      scrub: () => scrub(ports, { sample: SCRUB_SAMPLE }),
     };
     if (isProbed) await attestOrGoOn(jobs.attest, report);
     await jobs.heartbeat();

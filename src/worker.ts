@@ -10,6 +10,7 @@ import { abandon } from './server/jobs/abandon.ts';
 import { heartbeat } from './server/jobs/heartbeat.ts';
 import { publish } from './server/jobs/publish.ts';
 import { purge } from './server/jobs/purge.ts';
+import { scrub } from './server/jobs/scrub.ts';
 import { sweep } from './server/jobs/sweep.ts';
 import type { Ports } from './server/ports.ts';
 
@@ -49,6 +50,7 @@ const SCHEDULE: Record<string, (ports: Ports) => Promise<unknown>> = {
   '*/5 * * * *': abandon,
   '7 * * * *': heartbeat,
   '37 * * * *': sweep,
+  '20 3 * * *': (ports) => scrub(ports, { sample: 20 }),
 };
 
 interface Context {

@@ -72,7 +72,7 @@ beforeAll(async () => {
   await prepareExam(cli);
 
   const { ticket } = parseExamLink(text('seats', '0001.link'));
-  const { decryptionKey, identity } = await openKeyFile(text('okafor.key'), PASSPHRASE);
+  const { decryptionKey, identity } = await openKeyFile(text('first.key'), PASSPHRASE);
   const logKey = text('server', 'log.key').split('\n')[1]!;
   const bucketKey = JSON.parse(text('server', 'bucket.key')) as { secretAccessKey: string };
   const token = readFileSync(join(cli.folder, cli.environment['ZEROREEL_TOKEN_FILE']), 'utf8').trim();
@@ -95,10 +95,10 @@ test('a recording is made, read, exported and verified; its content key and shre
   const { output } = await cli.run(['list', '--json']);
   everything += output;
   const id = /"recording_id":"([\w-]{22})"/.exec(output)![1]!;
-  expect(await run(['fetch', '--key', 'okafor.key', '--out', 'review', id])).toBeLessThan(2);
-  expect(await run(['export', '--key', 'okafor.key', '--out', 'case', id])).toBeLessThan(2);
-  expect(await run(['fetch', '--key', 'okafor.key', '--out', 'other', id], { ZEROREEL_PASSPHRASE: MISTYPED })).toBe(78);
-  const { decryptionKey } = await openKeyFile(text('okafor.key'), PASSPHRASE);
+  expect(await run(['fetch', '--key', 'first.key', '--out', 'review', id])).toBeLessThan(2);
+  expect(await run(['export', '--key', 'first.key', '--out', 'case', id])).toBeLessThan(2);
+  expect(await run(['fetch', '--key', 'first.key', '--out', 'other', id], { ZEROREEL_PASSPHRASE: MISTYPED })).toBe(78);
+  const { decryptionKey } = await openKeyFile(text('first.key'), PASSPHRASE);
   const reader = await openCaseFile({
     folder: new NodeCaseFolder(cli.path('case')),
     key: decryptionKey,
@@ -108,22 +108,22 @@ test('a recording is made, read, exported and verified; its content key and shre
   secrets.set('content key', cek).set('shred share', shred);
   const path = cli.path('case', 'epochs', '0', 'tracks', '3', '0.bin');
   writeFileSync(path, readFileSync(path).fill(7, 300, 301));
-  expect(await run(['verify', '--key', 'okafor.key', 'case'])).toBeGreaterThan(0);
+  expect(await run(['verify', '--key', 'first.key', 'case'])).toBeGreaterThan(0);
 }, 180_000);
 
 test('keys are made, changed, enrolled, rotated and revoked, and each of these fails', async () => {
   const next = { ZEROREEL_NEW_PASSPHRASE: NEXT_PASSPHRASE };
-  expect(await run(['key', 'revoke', '--key', 'okafor.key'])).toBe(77);
-  expect(await run(['key', 'enrol', '--key', 'okafor.key'])).toBe(0);
-  expect(await run(['key', 'enrol', '--key', 'okafor.key'])).toBe(0);
-  expect(await run(['key', 'rotate', '--key', 'okafor.key', 'next.key'], next)).toBe(0);
-  expect(await run(['key', 'rotate', '--key', 'lindqvist.key', 'next.key'])).toBe(78);
-  expect(await run(['key', 'revoke', '--key', 'okafor.key'])).toBe(0);
-  expect(await run(['key', 'passphrase', 'lindqvist.key'], { ZEROREEL_PASSPHRASE: MISTYPED })).toBe(78);
-  expect(await run(['key', 'passphrase', 'lindqvist.key'], { ZEROREEL_NEW_PASSPHRASE: 'Lindqvist1' })).toBe(78);
-  expect(await run(['key', 'passphrase', 'lindqvist.key'], next)).toBe(0);
-  expect(await run(['key', 'show', 'lindqvist.key'])).toBe(78);
-  expect(await run(['key', 'show', 'lindqvist.key'], { ZEROREEL_PASSPHRASE: NEXT_PASSPHRASE })).toBe(0);
+  expect(await run(['key', 'revoke', '--key', 'first.key'])).toBe(77);
+  expect(await run(['key', 'enrol', '--key', 'first.key'])).toBe(0);
+  expect(await run(['key', 'enrol', '--key', 'first.key'])).toBe(0);
+  expect(await run(['key', 'rotate', '--key', 'first.key', 'next.key'], next)).toBe(0);
+  expect(await run(['key', 'rotate', '--key', 'second.key', 'next.key'])).toBe(78);
+  expect(await run(['key', 'revoke', '--key', 'first.key'])).toBe(0);
+  expect(await run(['key', 'passphrase', 'second.key'], { ZEROREEL_PASSPHRASE: MISTYPED })).toBe(78);
+  expect(await run(['key', 'passphrase', 'second.key'], { ZEROREEL_NEW_PASSPHRASE: 'second1' })).toBe(78);
+  expect(await run(['key', 'passphrase', 'second.key'], next)).toBe(0);
+  expect(await run(['key', 'show', 'second.key'])).toBe(78);
+  expect(await run(['key', 'show', 'second.key'], { ZEROREEL_PASSPHRASE: NEXT_PASSPHRASE })).toBe(0);
   expect(await run(['keygen', '--generate', 'drawn.key'])).toBe(78);
   expect(await run(['keygen', '--generate', '--passphrase-file', 'drawn', 'drawn.key'])).toBe(0);
   secrets.set('drawn passphrase', text('drawn'));

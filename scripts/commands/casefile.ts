@@ -20,7 +20,7 @@ service's 30 days and is then under your institution's own records policy.
 
 exit codes: 0 COMPLETE, 1 OPEN-ENDED or GAPS, 2 INVALID or EQUIVOCATION
 
-  $ zeroreel export --key okafor.key --exam physics.link --out case-17 pVnGJ0mYQ1e6d0aXwz2u7A
+  $ zeroreel export --key instructor.key --exam physics.link --out case-17 pVnGJ0mYQ1e6d0aXwz2u7A
   COMPLETE`;
 
 export const exportCommand = command(USAGE_EXPORT, async (words, shell) => {

@@ -68,7 +68,7 @@ exam's link, which pins you as its owner: recorders and readers accept no policy
   --notice         file with what students read before recording (default: a text that says what, who and how long)
   --contact        whom students ask
 
-  $ zeroreel exam create --key okafor.key --title 'Physics 101, final' --recipient lindqvist.pub > physics.link
+  $ zeroreel exam create --key instructor.key --title 'Physics 101, final' --recipient colleague.pub > physics.link
   owner 9QZX-40WM-7B1R-XF5T-E3KD-0M2P-HV6A-CN8G, 2 readers, published as seq 0`;
 
 const create = command(USAGE_CREATE, async (words, shell) => {
@@ -151,7 +151,7 @@ const USAGE_UPDATE = `zeroreel exam update --key FILE --exam LINK --recipient PU
 Publishes the exam's next policy, with more readers: recordings that open from now on are sealed to them too, and \`zeroreel grant\` may
 give them older ones. Nobody can be taken out of what was recorded. Prints the link that pins the new policy; older links stay valid.
 
-  $ zeroreel exam update --key okafor.key --exam physics.link --recipient tran.pub > physics-2.link
+  $ zeroreel exam update --key instructor.key --exam physics.link --recipient assistant.pub > physics-2.link
   3 readers, published as seq 1`;
 
 const update = command(USAGE_UPDATE, async (words, shell) => {
@@ -191,7 +191,7 @@ Fetches the exam's newest policy, checks it against the owner whom the link pins
   $ zeroreel exam show --exam physics.link
   Physics 101, final (seq 0, ticket, 30 days)
   owner       9QZX-40WM-7B1R-XF5T-E3KD-0M2P-HV6A-CN8G
-  instructor  Dr. Okafor, Physics  suite 2  GmB1c0Yt8m5rUuVbN3qWgA`;
+  instructor  Instructor, Physics  suite 2  GmB1c0Yt8m5rUuVbN3qWgA`;
 
 const show = command(USAGE_SHOW, async (words, shell) => {
   const { values } = parseWords(
@@ -258,7 +258,7 @@ const USAGE_TICKETS = `zeroreel exam tickets --key FILE --exam LINK [--out DIR] 
 Makes N seat tickets, signed with your key, and prints one line per seat: the seat's number and its link. A link lets one student
 record and opens nothing: hand out each to one student. With --out, each goes to a file of its own, DIR/0001.link. Needs no server.
 
-  $ zeroreel exam tickets --key okafor.key --exam physics.link --out seats 120
+  $ zeroreel exam tickets --key instructor.key --exam physics.link --out seats 120
   wrote 120 tickets to seats, 0001 to 0120, valid until 2026-12-23 09:00 UTC`;
 
 const MOST_TICKETS = 100_000;
@@ -396,7 +396,7 @@ export const exam = commandGroup(
   'exam',
   `zeroreel exam create | update | show | list | tickets
 
-  $ zeroreel exam create --key okafor.key --title 'Physics 101, final' > physics.link
-  $ zeroreel exam tickets --key okafor.key --exam physics.link --out seats 120`,
+  $ zeroreel exam create --key instructor.key --title 'Physics 101, final' > physics.link
+  $ zeroreel exam tickets --key instructor.key --exam physics.link --out seats 120`,
   { create, update, show, list, tickets },
 );

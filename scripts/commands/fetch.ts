@@ -21,10 +21,10 @@ track. Says COMPLETE, OPEN-ENDED (never closed), GAPS, INVALID or EQUIVOCATION. 
 
 exit codes: 0 COMPLETE, 1 OPEN-ENDED or GAPS, 2 INVALID or EQUIVOCATION, 78 sealed for other keys
 
-  $ zeroreel fetch --key okafor.key --exam physics.link --out review pVnGJ0mYQ1e6d0aXwz2u7A
+  $ zeroreel fetch --key instructor.key --exam physics.link --out review pVnGJ0mYQ1e6d0aXwz2u7A
   review/webcam.webm    404482 bytes  sha256 238c2703c3316ad2beb56b89a51d1030dcc894bfd0f1dc84b5ba9d67c77cf602
   COMPLETE
-  $ zeroreel fetch --key okafor.key --exam physics.link --track webcam --out - pVnGJ0mYQ1e6d0aXwz2u7A | ffplay -`;
+  $ zeroreel fetch --key instructor.key --exam physics.link --track webcam --out - pVnGJ0mYQ1e6d0aXwz2u7A | ffplay -`;
 
 export const fetch = command(USAGE, async (words, shell) => {
   const { values, positionals } = parseWords(

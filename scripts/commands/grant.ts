@@ -16,9 +16,9 @@ Gives a recording, or one track of it, to a colleague who came later: your key o
 colleague's key. The colleague must be in a policy that the exam's owner signed (\`zeroreel exam update\`). A grant is logged and
 cannot be taken back.
 
-  $ zeroreel exam update --key okafor.key --exam physics.link --recipient tran.pub > physics-2.link
-  $ zeroreel grant --key okafor.key --exam physics-2.link --to tran.pub pVnGJ0mYQ1e6d0aXwz2u7A
-  granted 2 epochs to Dr. Tran`;
+  $ zeroreel exam update --key instructor.key --exam physics.link --recipient assistant.pub > physics-2.link
+  $ zeroreel grant --key instructor.key --exam physics-2.link --to assistant.pub pVnGJ0mYQ1e6d0aXwz2u7A
+  granted 2 epochs to a colleague`;
 
 export const grant = command(USAGE, async (words, shell) => {
   const { values, positionals } = parseWords(

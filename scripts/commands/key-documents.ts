@@ -35,7 +35,7 @@ const USAGE_ENROL = `zeroreel key enrol --key FILE [--days N]
 
 Tells the server, by a document that your identity signs, that this key is yours, for N days (default 365). The retention log keeps it.
 
-  $ zeroreel key enrol --key okafor.key
+  $ zeroreel key enrol --key instructor.key
   enrolled GmB1c0Yt8m5rUuVbN3qWgA until 2027-11-23`;
 
 export const enrol = command(USAGE_ENROL, async (words, shell) => {
@@ -57,7 +57,7 @@ Makes NEW, a key file with the same identity and a fresh decryption key, and tel
 that are sealed already open with FILE alone: keep it until their time is over. Add NEW.pub to exams with \`zeroreel exam update\`. Run again
 after a failure, it goes on with the NEW that is there.
 
-  $ zeroreel key rotate --key okafor.key okafor-2027.key
+  $ zeroreel key rotate --key instructor.key instructor-2027.key
   rotated GmB1c0Yt8m5rUuVbN3qWgA to 5pVxN0c1m2QyTzq8bWk3Jg until 2027-11-23`;
 
 export const rotate = command(USAGE_ROTATE, async (words, shell) => {
@@ -103,7 +103,7 @@ const USAGE_REVOKE = `zeroreel key revoke --key FILE
 Tells the server that this key is withdrawn. It cannot take back what the key has opened, and what is sealed for it already stays sealed for
 it: the owner of each exam publishes a policy without it.
 
-  $ zeroreel key revoke --key okafor.key
+  $ zeroreel key revoke --key instructor.key
   revoked GmB1c0Yt8m5rUuVbN3qWgA`;
 
 export const revoke = command(USAGE_REVOKE, async (words, shell) => {

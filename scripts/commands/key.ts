@@ -17,8 +17,8 @@ const USAGE_SHOW = `zeroreel key show [--label TEXT] [--passphrase-file FILE] [-
 Prints the public line of a key file, after its passphrase has opened it; or, of a FILE.pub, the fingerprints alone. Compare
 fingerprints by voice before you make somebody a reader.
 
-  $ zeroreel key show okafor.key.pub
-  zrpq1qy5w...  zrid1f0x... Dr. Okafor, Physics
+  $ zeroreel key show instructor.key.pub
+  zrpq1qy5w...  zrid1f0x... Instructor, Physics
   identity     9QZX-40WM-7B1R-XF5T-E3KD-0M2P-HV6A-CN8G
   suite 2 key  2J7K-QF0V-8XWD-5T1M-R6ZB-3H9C-YE4N-GA70`;
 
@@ -73,6 +73,6 @@ zeroreel key revoke --key FILE       withdraws it
 
 Each has --help; zeroreel keygen makes a key.
 
-  $ zeroreel key show okafor.key > okafor.pub`,
+  $ zeroreel key show instructor.key > instructor.pub`,
   { show, passphrase: changePassphrase, enrol, rotate, revoke },
 );

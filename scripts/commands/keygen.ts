@@ -7,7 +7,7 @@ import { command, parseWords, usageError } from '../shell/arguments.ts';
 import { describeKey, formatPublicLine } from '../shell/keys.ts';
 import { EXIT } from '../shell/exits.ts';
 import { newPassphrase } from '../shell/new-passphrase.ts';
-import { writePrivateFile } from '../shell/secrets.ts';
+import { requireNew, writePrivateFile } from '../shell/secrets.ts';
 
 const USAGE = `zeroreel keygen [--suite 1|2] [--label TEXT] [--generate] [--passphrase-file FILE] [--force] [--json] FILE
 
@@ -21,13 +21,13 @@ Makes an identity key (Ed25519, signs policies and grants) and a decryption key,
 
 A passphrase of your own must take at least 10^10 guesses, by an estimate that knows dictionaries, names, dates and keyboards.
 
-  $ zeroreel keygen --label 'Dr. Okafor, Physics' okafor.key
+  $ zeroreel keygen --label 'Instructor, Physics' instructor.key
   passphrase:
   once more:
   strength     about 10^19 guesses (10^10 is the least)
   identity     9QZX-40WM-7B1R-XF5T-E3KD-0M2P-HV6A-CN8G
   suite 2 key  2J7K-QF0V-8XWD-5T1M-R6ZB-3H9C-YE4N-GA70
-  wrote okafor.key (keep it) and okafor.key.pub (hand it out)`;
+  wrote instructor.key (keep it) and instructor.key.pub (hand it out)`;
 
 export const keygen = command(USAGE, async (words, shell) => {
   const { values, positionals } = parseWords(
@@ -44,6 +44,7 @@ export const keygen = command(USAGE, async (words, shell) => {
   );
   const path = positionals[0]!;
   const suite = parseSuiteOption(values.suite);
+  await requireNew(path, values.force);
   const secret = await newPassphrase(shell, {
     ...{ file: values['passphrase-file'], question: 'passphrase', isDrawn: values.generate },
     related: ['zeroreel', basename(path), values.label ?? ''],

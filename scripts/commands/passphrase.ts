@@ -16,11 +16,11 @@ passphrase: where it may be known to somebody, rotate the key (zeroreel key rota
   --new-passphrase-file  the next one (or ZEROREEL_NEW_PASSPHRASE, or asked for)
   --generate             draws six words and shows them once, or writes them to --new-passphrase-file
 
-  $ zeroreel key passphrase --generate okafor.key
-  passphrase of okafor.key:
+  $ zeroreel key passphrase --generate instructor.key
+  passphrase of instructor.key:
   your passphrase, 6 words, shown this once; write it down:
       stage abroad groove rehab produce overbook
-  okafor.key opens with the new passphrase`;
+  instructor.key opens with the new passphrase`;
 
 export const changePassphrase = command(USAGE, async (words, shell) => {
   const { values, positionals } = parseWords(

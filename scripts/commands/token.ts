@@ -94,6 +94,6 @@ export const token = commandGroup(
   `zeroreel token create | list | revoke      who may ask the server
 
   $ export ZEROREEL_TOKEN_FILE=/var/lib/zeroreel/admin.token
-  $ zeroreel token create --role instructor --label 'Dr. Okafor' --out okafor.token`,
+  $ zeroreel token create --role instructor --label 'the first instructor' --out instructor.token`,
   { create, list, revoke },
 );

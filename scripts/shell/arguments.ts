@@ -99,7 +99,7 @@ export function commandGroup(name: string, usage: string, commands: Readonly<Rec
   return {
     usage,
     run: async ([word, ...rest], shell) => {
-      if (word !== undefined && asksForHelp([word])) {
+      if (word !== undefined && (word === 'help' || asksForHelp([word]))) {
         shell.print(usage);
         return EXIT.well;
       }

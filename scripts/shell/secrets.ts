@@ -55,19 +55,27 @@ export async function bearerToken(shell: Shell, file: string | undefined): Promi
   return path === undefined ? undefined : readSecretFile(path, shell);
 }
 
+/** Says before anything is asked for what `writePrivateFile` would say at the end. */
+export async function requireNew(path: string, force: boolean): Promise<void> {
+  if (!force && (await stat(path).catch(() => undefined))) throw alreadyThere(path);
+}
+
+function alreadyThere(path: string): CommandError {
+  return new CommandError(
+    'storage',
+    'exists',
+    `${path} exists already`,
+    'choose another name, or --force to replace it',
+  );
+}
+
 /** Writes a file that nobody else may read, whole or not at all. Refuses to replace one unless `force`. */
 export async function writePrivateFile(path: string, content: string | Uint8Array, force: boolean): Promise<void> {
   const temporary = `${path}.${process.pid}.tmp`;
   // `wx` on the real name first: two processes cannot both believe that they made it.
   if (!force) {
     const claim = await open(path, 'wx', 0o600).catch((error: unknown) => {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-      throw new CommandError(
-        'storage',
-        'exists',
-        `${path} exists already`,
-        'choose another name, or --force to replace it',
-      );
+      throw (error as NodeJS.ErrnoException).code === 'EEXIST' ? alreadyThere(path) : error;
     });
     await claim.close();
   }

@@ -91,23 +91,23 @@ export async function startService(cli: CommandLine): Promise<RunningServer> {
 /** Owner, second reader in suite 1, exam with quick heads, and seats 0001 to 0009. */
 export async function prepareExam(cli: CommandLine): Promise<void> {
   await Promise.all([
-    cli.must(['keygen', '--label', 'Dr. Okafor', 'okafor.key']),
-    cli.must(['keygen', '--suite', '1', 'lindqvist.key']),
+    cli.must(['keygen', '--label', 'the first instructor', 'first.key']),
+    cli.must(['keygen', '--suite', '1', 'second.key']),
   ]);
   const rules = ['--rule', 'chunk_seconds=5', '--rule', 'head_seconds=1'];
   const link = await cli.must([
     'exam',
     'create',
     '--key',
-    'okafor.key',
+    'first.key',
     '--title',
     'Physics',
     '--recipient',
-    'lindqvist.key.pub',
+    'second.key.pub',
     '--min-suite',
     '1',
     ...rules,
   ]);
   cli.environment['ZEROREEL_EXAM'] = link;
-  await cli.must(['exam', 'tickets', '--key', 'okafor.key', '--out', 'seats', '9']);
+  await cli.must(['exam', 'tickets', '--key', 'first.key', '--out', 'seats', '9']);
 }

@@ -17,20 +17,20 @@ afterAll(async () => {
 
 describe('keygen and key show', () => {
   it('write a key file that only its owner can read, and a public line that anybody may', () => {
-    expect(statSync(cli.path('okafor.key')).mode & 0o777).toBe(0o600);
-    expect(readFileSync(cli.path('okafor.key'), 'utf8')).toMatch(/^-----BEGIN ZEROREEL KEY FILE-----/);
-    expect(readFileSync(cli.path('okafor.key.pub'), 'utf8')).toMatch(/^zrpq1\S+ zrid1\S+ Dr\. Okafor\n$/);
-    expect(readFileSync(cli.path('lindqvist.key.pub'), 'utf8')).toMatch(/^zrbox1\S+ zrid1\S+\n$/);
+    expect(statSync(cli.path('first.key')).mode & 0o777).toBe(0o600);
+    expect(readFileSync(cli.path('first.key'), 'utf8')).toMatch(/^-----BEGIN ZEROREEL KEY FILE-----/);
+    expect(readFileSync(cli.path('first.key.pub'), 'utf8')).toMatch(/^zrpq1\S+ zrid1\S+ the first instructor\n$/);
+    expect(readFileSync(cli.path('second.key.pub'), 'utf8')).toMatch(/^zrbox1\S+ zrid1\S+\n$/);
   });
 
   it('never replace a key without --force', async () => {
-    const before = readFileSync(cli.path('okafor.key'));
-    const { exit, error } = await cli.run(['keygen', 'okafor.key']);
+    const before = readFileSync(cli.path('first.key'));
+    const { exit, error } = await cli.run(['keygen', 'first.key']);
     expect({ exit, error: error.split('\n')[0] }).toEqual({
       exit: 74,
-      error: 'zeroreel: okafor.key exists already (exists)',
+      error: 'zeroreel: first.key exists already (exists)',
     });
-    expect(readFileSync(cli.path('okafor.key'))).toEqual(before);
+    expect(readFileSync(cli.path('first.key'))).toEqual(before);
     await cli.must(['keygen', 'other.key']);
     const first = readFileSync(cli.path('other.key'));
     await cli.must(['keygen', '--force', 'other.key']);
@@ -39,10 +39,10 @@ describe('keygen and key show', () => {
 
   it('show what keygen wrote, after the passphrase has opened it, by file or by environment', async () => {
     writeFileSync(cli.path('passphrase'), `${PASSPHRASE}\n`, { mode: 0o600 });
-    const shown = await cli.must(['key', 'show', '--passphrase-file', 'passphrase', 'okafor.key'], {
+    const shown = await cli.must(['key', 'show', '--passphrase-file', 'passphrase', 'first.key'], {
       environment: { ZEROREEL_PASSPHRASE: 'wrong' },
     });
-    expect(`${shown}\n`).toBe(readFileSync(cli.path('okafor.key.pub'), 'utf8'));
+    expect(`${shown}\n`).toBe(readFileSync(cli.path('first.key.pub'), 'utf8'));
   });
 
   it('answer a wrong passphrase, an empty one, none, and a foreign key file with exit code 78', async () => {
@@ -51,8 +51,8 @@ describe('keygen and key show', () => {
       '-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n-----END PRIVATE KEY-----\n',
     );
     const cases = [
-      ['okafor.key', { ZEROREEL_PASSPHRASE: 'wrong' }, /the passphrase does not fit \(passphrase\)/],
-      ['okafor.key', { ZEROREEL_PASSPHRASE: '' }, /the passphrase is empty/],
+      ['first.key', { ZEROREEL_PASSPHRASE: 'wrong' }, /the passphrase does not fit \(passphrase\)/],
+      ['first.key', { ZEROREEL_PASSPHRASE: '' }, /the passphrase is empty/],
       ['foreign.key', {}, /foreign\.key: .*\nhint: expected a file that `zeroreel keygen` made/],
     ] as const;
     for (const [file, environment, message] of cases) {
@@ -63,7 +63,7 @@ describe('keygen and key show', () => {
   });
 
   it('refuse a key file with one character changed', async () => {
-    const lines = readFileSync(cli.path('okafor.key'), 'utf8').split('\n');
+    const lines = readFileSync(cli.path('first.key'), 'utf8').split('\n');
     lines[2] = lines[2]!.replace(/^./, (first) => (first === 'A' ? 'B' : 'A'));
     writeFileSync(cli.path('torn.key'), lines.join('\n'));
     expect((await cli.run(['key', 'show', 'torn.key'])).exit).toBe(78);
@@ -100,7 +100,7 @@ describe('exam', () => {
     };
     expect(policy.min_suite).toBe(1);
     expect(policy.recipients.map(({ label, suite }) => [label, suite])).toEqual([
-      ['Dr. Okafor', 2],
+      ['the first instructor', 2],
       ['instructor', 1],
     ]);
     expect(await cli.must(['exam', 'list'])).toContain('Physics');
@@ -111,11 +111,11 @@ describe('exam', () => {
       'exam',
       'create',
       '--key',
-      'okafor.key',
+      'first.key',
       '--title',
       'T',
       '--recipient',
-      'lindqvist.key.pub',
+      'second.key.pub',
     ]);
     expect(exit).toBe(64);
     expect(error).toMatch(/--min-suite 1/);
@@ -123,7 +123,7 @@ describe('exam', () => {
 
   it('is refused by the server without a token, and with a false one', async () => {
     for (const environment of [{ ZEROREEL_TOKEN: '' }, { ZEROREEL_TOKEN: 'zra_false' }] as Record<string, string>[]) {
-      const { exit, error } = await cli.run(['exam', 'create', '--key', 'okafor.key', '--title', 'T'], { environment });
+      const { exit, error } = await cli.run(['exam', 'create', '--key', 'first.key', '--title', 'T'], { environment });
       expect(exit).toBe(77);
       expect(error).not.toContain('zra_false');
     }
@@ -140,9 +140,9 @@ describe('exam', () => {
   it('tells at once that a key is not the owner’s', async () => {
     for (const words of [
       ['tickets', '1'],
-      ['update', '--recipient', 'okafor.key.pub'],
+      ['update', '--recipient', 'first.key.pub'],
     ]) {
-      const { exit, error } = await cli.run(['exam', ...words, '--key', 'lindqvist.key']);
+      const { exit, error } = await cli.run(['exam', ...words, '--key', 'second.key']);
       expect(exit).toBe(78);
       expect(error).toMatch(/not the one of the exam’s owner/);
     }

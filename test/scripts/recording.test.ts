@@ -32,7 +32,7 @@ const eventsOf = (output: string) =>
     .map((line) => JSON.parse(line) as Record<string, unknown>);
 const idOf = (output: string): string => String(eventsOf(output)[0]!['recording_id']);
 
-async function fetchAll(recordingId: string, key = 'okafor.key'): Promise<FetchAnswer> {
+async function fetchAll(recordingId: string, key = 'first.key'): Promise<FetchAnswer> {
   const { exit, output, error } = await cli.run([
     'fetch',
     '--key',
@@ -69,7 +69,7 @@ describe('record', () => {
     ]);
     const id = idOf(output);
     expect(eventsOf(output).at(-1)).toMatchObject({ event: 'closed', recording_id: id });
-    for (const key of ['okafor.key', 'lindqvist.key']) expectWhole(await fetchAll(id, key));
+    for (const key of ['first.key', 'second.key']) expectWhole(await fetchAll(id, key));
     expect(readFileSync(cli.path(`review-${id}`, 'about.json'), 'utf8')).toContain('Ada');
     expect((await cli.run(['record', '--ticket', 'seats/0001.link', '--outbox', 'o1', ...FILES])).error).toMatch(
       /which is closed/,

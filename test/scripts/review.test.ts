@@ -12,11 +12,11 @@ beforeAll(async () => {
   await prepareExam(cli);
   const output = await cli.must(['record', '--ticket', 'seats/0001.link', '--json', join(MEDIA, 'events.ndjson')]);
   recordingId = (JSON.parse(output.split('\n')[0]!) as { recording_id: string }).recording_id;
-  await cli.must(['export', '--key', 'okafor.key', '--out', 'case', recordingId]);
+  await cli.must(['export', '--key', 'first.key', '--out', 'case', recordingId]);
   await Promise.all([
     cli.must(['log', 'export', 'bundle']),
     cli.must(['token', 'create', '--role', 'compliance', '--label', 'c', '--out', 'compliance.token']),
-    cli.must(['keygen', 'tran.key']),
+    cli.must(['keygen', 'third.key']),
   ]);
 });
 afterAll(async () => {
@@ -49,7 +49,7 @@ describe('list and fetch', () => {
     const { exit, output } = await cli.run([
       'fetch',
       '--key',
-      'lindqvist.key',
+      'second.key',
       '--track',
       'events',
       '--out',
@@ -61,21 +61,21 @@ describe('list and fetch', () => {
 
   it('refuse a compliance token, no token, a key that is no reader’s, and an id that is nobody’s', async () => {
     const cases: [words: string[], environment: Record<string, string>, code: RegExp][] = [
-      [['--token-file', 'compliance.token', '--key', 'okafor.key'], {}, /\(forbidden\)/],
-      [['--key', 'okafor.key'], { ZEROREEL_TOKEN: 'zri_false' }, /\(unauthenticated\)/],
-      [['--key', 'tran.key'], {}, /\(reader-unknown\)/],
+      [['--token-file', 'compliance.token', '--key', 'first.key'], {}, /\(forbidden\)/],
+      [['--key', 'first.key'], { ZEROREEL_TOKEN: 'zri_false' }, /\(unauthenticated\)/],
+      [['--key', 'third.key'], {}, /\(reader-unknown\)/],
     ];
     for (const [words, environment, code] of cases) {
       const { exit, output, error } = await cli.run(['fetch', ...words, recordingId], { environment });
       expect({ exit, output }).toEqual({ exit: 77, output: '' });
       expect(error).toMatch(code);
     }
-    expect((await cli.run(['fetch', '--key', 'okafor.key', '-AAAAAAAAAAAAAAAAAAAAA'])).exit).toBe(77);
+    expect((await cli.run(['fetch', '--key', 'first.key', '-AAAAAAAAAAAAAAAAAAAAA'])).exit).toBe(77);
   });
 
   it('refuse a recording under a link that pins another owner', async () => {
     const link = cli.environment['ZEROREEL_EXAM']!.replace(/\.[^.]{43}\./, `.${'A'.repeat(43)}.`);
-    const { exit, error } = await cli.run(['fetch', '--key', 'okafor.key', '--exam', link, recordingId]);
+    const { exit, error } = await cli.run(['fetch', '--key', 'first.key', '--exam', link, recordingId]);
     expect(exit).toBe(2);
     expect(error).toMatch(/\(policy\)/);
   });
@@ -83,14 +83,14 @@ describe('list and fetch', () => {
 
 describe('grant', () => {
   it('gives an older recording to a reader whom the owner added later, and to nobody else', async () => {
-    const early = await cli.run(['grant', '--key', 'okafor.key', '--to', 'tran.key.pub', recordingId]);
+    const early = await cli.run(['grant', '--key', 'first.key', '--to', 'third.key.pub', recordingId]);
     expect({ exit: early.exit, hint: early.error.includes('exam update') }).toEqual({ exit: 64, hint: true });
-    const link = await cli.must(['exam', 'update', '--key', 'okafor.key', '--recipient', 'tran.key.pub']);
-    await cli.must(['grant', '--key', 'lindqvist.key', '--exam', link, '--to', 'tran.key.pub', recordingId]);
+    const link = await cli.must(['exam', 'update', '--key', 'first.key', '--recipient', 'third.key.pub']);
+    await cli.must(['grant', '--key', 'second.key', '--exam', link, '--to', 'third.key.pub', recordingId]);
     const { exit, output } = await cli.run([
       'fetch',
       '--key',
-      'tran.key',
+      'third.key',
       '--exam',
       link,
       '--track',
@@ -109,11 +109,11 @@ describe('export and verify', () => {
     for (const words of [
       ['case'],
       ['--exam', cli.environment['ZEROREEL_EXAM']!, 'case'],
-      ['--key', 'lindqvist.key', 'case'],
+      ['--key', 'second.key', 'case'],
     ]) {
       expect(await cli.must(['verify', ...words], offline)).toBe('COMPLETE');
     }
-    const foreign = await cli.run(['verify', '--key', 'tran.key', 'case']);
+    const foreign = await cli.run(['verify', '--key', 'third.key', 'case']);
     expect(foreign.exit).toBe(78);
   });
 
@@ -129,7 +129,7 @@ describe('export and verify', () => {
         '--exam',
         cli.environment['ZEROREEL_EXAM']!,
         '--key',
-        'okafor.key',
+        'first.key',
         `flipped-${index}`,
       ]);
       if (exit === 0) unnoticed.push(file);
@@ -139,7 +139,7 @@ describe('export and verify', () => {
   });
 
   it('never write into a folder that holds something', async () => {
-    const { exit, error } = await cli.run(['export', '--key', 'okafor.key', '--out', 'case', recordingId]);
+    const { exit, error } = await cli.run(['export', '--key', 'first.key', '--out', 'case', recordingId]);
     expect(exit).toBe(74);
     expect(error).toMatch(/case is not empty/);
   });
