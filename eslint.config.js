@@ -22,5 +22,5 @@ export default defineConfig(
       'no-console': 'error',
     },
   },
-  { files: ['scripts/**', 'src/node.ts'], rules: { 'no-console': 'off' } },
+  { files: ['scripts/**', 'src/node.ts', 'src/worker.ts'], rules: { 'no-console': 'off' } },
 );

@@ -313,10 +313,10 @@ async function finishClosing(
   const { policy } = await fetchPinnedPolicy(api, link, undefined);
   const abort = new AbortController();
   const { signal } = abort;
-  let isOverdue = false;
+  const patience = { isOver: false };
   if (patienceMs !== undefined) {
     void api.environment.sleep(patienceMs, signal).then(() => {
-      isOverdue = !signal.aborted;
+      patience.isOver = !signal.aborted;
       abort.abort();
       changes.notify();
     });
@@ -331,7 +331,7 @@ async function finishClosing(
     await outbox.saveSession({ ...session, epochs, closeReceipt });
     return closeReceipt;
   } catch (error) {
-    if (isOverdue)
+    if (patience.isOver)
       throw new ClientError('unreachable', 'the closing head was not answered; it is in the outbox', { cause: error });
     throw error;
   } finally {

@@ -251,6 +251,9 @@ export function recordingRoutes(ports: Ports): Hono {
     );
     const missing = confirmed.flatMap((track) => track.missing);
     if (missing.length > 0) {
+      // The promises are dropped with the head that covers them: perhaps another call has just accepted this one.
+      const winner = await store.epoch(recording.id, epoch.epoch);
+      if (winner?.epoch.headHash !== epoch.headHash) return answerLoser(winner, head, digest, now);
       throw new ServerError('chunks-missing', `${missing.length} chunks that the head counts are not in the bucket`, {
         hint: 'upload them again, then send the head again',
         extra: { missing },
@@ -267,14 +270,18 @@ export function recordingRoutes(ports: Ports): Hono {
     };
     const ending = isEnd ? await endingOf(recording, head, digest, now) : undefined;
     if (!(await store.acceptHead(row, epoch.headHash, confirmed, now, ending))) {
-      const winner = await store.epoch(recording.id, epoch.epoch);
-      if (winner?.epoch.headHash === digest) return countersign(winner.recording, head);
-      requireExisting((await store.recording(recording.id))!, now);
-      throw new ServerError('head-conflict', 'another head was accepted meanwhile', {
-        hint: 'ask for the state, then send the next head',
-      });
+      return answerLoser(await store.epoch(recording.id, epoch.epoch), head, digest, now);
     }
     return countersign(ending ? { ...recording, state: 'closed' } : recording, head);
+  }
+
+  /** Another call was quicker: with this very head, which is as good, or with another one. */
+  async function answerLoser(winner: EpochView | undefined, head: HeadRecord, digest: string, now: number) {
+    if (winner?.epoch.headHash === digest) return countersign(winner.recording, head);
+    requireExisting((await store.recording(head.sessionId))!, now);
+    throw new ServerError('head-conflict', 'another head was accepted meanwhile', {
+      hint: 'ask for the state, then send the next head',
+    });
   }
 
   async function requireSuccessor(epoch: EpochRow, head: HeadRecord): Promise<void> {
