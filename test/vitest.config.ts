@@ -8,5 +8,7 @@ export default defineConfig({
     testTimeout: 60_000,
     hookTimeout: 180_000,
     pool: 'forks',
+    // The default leaves a core to the runner, which idles; most tests wait for disks and sockets anyway.
+    maxWorkers: '100%',
   },
 });
