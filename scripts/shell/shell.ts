@@ -53,8 +53,9 @@ export class Shell {
   async askSecret(question: string): Promise<string> {
     if (!this.isTerminal) throw new CommandError('key', 'no-terminal', `${question}: no terminal to ask on`);
     const terminal = this.input;
-    this.#error.write(`${question}: `);
+    // Echo ends before the question is seen: who types at once must not see it either.
     terminal.setRawMode(true);
+    this.#error.write(`${question}: `);
     terminal.resume();
     terminal.setEncoding('utf8');
     try {
