@@ -30,7 +30,7 @@ export class FolderLock {
     if (!(await create(directory, mine, ownName()))) throw locked(directory, 'superseded');
     const others = (await generations(directory)).filter((generation) => generation !== mine);
     if (others.some((generation) => generation > mine)) {
-      await unlink(join(directory, `lock.${mine}`));
+      await unlink(join(directory, `lock.${mine}`)).catch(() => undefined); // the winner may have swept it
       throw locked(directory, 'superseded');
     }
     for (const generation of others) await unlink(join(directory, `lock.${generation}`)).catch(() => undefined);

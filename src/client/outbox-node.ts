@@ -1,5 +1,5 @@
 import { mkdir, open, readdir, rename, stat, unlink, type FileHandle } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { concat, equal, fromBase64Url, fromUtf8, toBase64Url, utf8, type Bytes } from '../../crypto/format/bytes.ts';
 import { headHash, parseHead, type HeadRecord } from '../../crypto/format/head.ts';
 import { z } from 'zod';
@@ -100,9 +100,9 @@ class FolderOutbox implements Outbox {
     }
   }
 
-  /** True where the path was a temporary file that a crash left behind; it is gone then. */
+  /** True where the path was a temporary file that a crash left behind; it is gone then. Those of a lock are a rival's at work. */
   async #sweep(path: string): Promise<boolean> {
-    if (!path.endsWith('.tmp')) return false;
+    if (!path.endsWith('.tmp') || basename(path).startsWith('lock.')) return false;
     await unlink(path);
     return true;
   }
