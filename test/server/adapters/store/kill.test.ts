@@ -73,12 +73,15 @@ function expectWhole(path: string): void {
   expect(database.pragma('foreign_key_check')).toEqual([]);
   expect(value('SELECT COUNT(*) - COALESCE(MAX(position) + 1, 0) FROM log_entries')).toBe(0);
   expect(value('SELECT COUNT(*) FROM must')).toBe(0);
-  // Each recording has exactly the entries of its state, and each entry of a recording has its recording.
+  // Each recording has exactly the entries of its state, and each entry has the recording or the policy that it is about.
   expect(
     value(`SELECT COUNT(*) FROM recordings WHERE (SELECT COUNT(*) FROM log_entries WHERE recording_id = recordings.id)
       <> CASE state WHEN 'open' THEN 1 ELSE 2 END`),
   ).toBe(0);
-  expect(value('SELECT COUNT(*) FROM log_entries WHERE recording_id NOT IN (SELECT id FROM recordings)')).toBe(0);
+  expect(
+    value(`SELECT COUNT(*) FROM log_entries WHERE recording_id NOT IN
+      (SELECT id FROM recordings UNION ALL SELECT policy_hash FROM policies)`),
+  ).toBe(0);
   database.close();
 }
 
