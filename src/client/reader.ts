@@ -62,8 +62,8 @@ export interface ReadOptions {
 
 const DEPTHS: readonly Depth[] = ['heads', 'ciphertext', 'plaintext'];
 
-/** Objects on their way at a time. Whole ones bound the memory to about three chunks; heads are a few kilobytes. */
-const PREFETCH = { heads: 8, ciphertext: 2, plaintext: 2 } as const satisfies Record<Depth, number>;
+/** Objects on their way at a time. One whole one: a second cost 20 MiB more and was no faster (loopback); heads are a few kilobytes. */
+const PREFETCH = { heads: 8, ciphertext: 2, plaintext: 1 } as const satisfies Record<Depth, number>;
 const LONGEST_HEAD = chunkHeadLength(MAX_PLAINTEXT);
 
 export class RecordingReader {
