@@ -30,7 +30,9 @@ export interface ReadTask {
 
 const PIECE = knownStream(0, 1, 0, 65_536);
 
-let peakBytes = 0;
+/** The program itself: Node, the loader, every import. */
+const loadedBytes = process.memoryUsage().rss;
+let peakBytes = loadedBytes;
 const measure = setInterval(() => {
   peakBytes = Math.max(peakBytes, process.memoryUsage().rss);
 }, 50);
@@ -39,7 +41,9 @@ const task = JSON.parse(process.env['MEMORY_TASK']!) as RecordTask | ReadTask;
 const outcome = task.do === 'record' ? await record(task) : await read(task);
 clearInterval(measure);
 const seconds = (performance.now() - startedMs) / 1000;
-process.stdout.write(`${JSON.stringify({ ...outcome, peakMiB: peakBytes / 2 ** 20, seconds })}\n`);
+process.stdout.write(
+  `${JSON.stringify({ ...outcome, peakMiB: peakBytes / 2 ** 20, grownMiB: (peakBytes - loadedBytes) / 2 ** 20, seconds })}\n`,
+);
 
 async function record({ link: linkText, directory, mebibytes }: RecordTask) {
   const link = parseExamLink(linkText);
