@@ -17,11 +17,9 @@ import {
   REASONS,
   verifyHead,
 } from '../../../crypto/format/head.ts';
-import { newId } from '../../../crypto/format/ids.ts';
 import { parseOpen, verifyOpen } from '../../../crypto/format/open.ts';
 import { parsePolicy } from '../../../crypto/format/policy.ts';
 import { encodeReceipt, RECEIPT_CLOSED, RECEIPT_OPEN } from '../../../crypto/format/receipt.ts';
-import { decodeEntry } from '../../../crypto/log/entry.ts';
 import * as api from '../../../schema/api.ts';
 import { objectKey, recordingPrefix, trackPrefix } from '../core/names.ts';
 import { openEpoch, type Opening, openRecording, verifyOpening } from '../core/opening.ts';
@@ -38,6 +36,7 @@ import {
 } from '../core/uploading.ts';
 import { ServerError } from '../errors.ts';
 import { createBodyCheck } from '../jobs/attest.ts';
+import { reportAnomaly } from '../jobs/anomaly.ts';
 import type { Ports } from '../ports.ts';
 import { logSigner } from '../signing.ts';
 import { type EpochRow, type PendingRow, type RecordingRow, StoreError, type TrackRow } from '../store.ts';
@@ -137,12 +136,7 @@ export function recordingRoutes(ports: Ports): Hono {
    * log accuses nobody on a stranger's word. One is enough for a recording, so that nobody fills the log with them.
    */
   async function reportEquivocation(recordingId: string): Promise<void> {
-    const known = (await store.entriesOf(recordingId)).map(({ bytes }) => decodeEntry(bytes));
-    if (known.some((entry) => entry.type === 'anomaly.found' && entry.kind === 'equivocation')) return;
-    const at = clock.now();
-    await store.append([
-      { v: 1, type: 'anomaly.found', at, anomaly: newId(), kind: 'equivocation', recording: recordingId, count: 1 },
-    ]);
+    await reportAnomaly(ports, recordingId, 'equivocation', 1);
   }
 
   function openAnswer(recording: RecordingRow, epoch: number): z.infer<typeof api.openResponse> {
