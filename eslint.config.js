@@ -3,7 +3,7 @@ import { defineConfig, globalIgnores } from 'eslint/config';
 import tseslint from 'typescript-eslint';
 
 export default defineConfig(
-  globalIgnores(['node_modules/', '.wrangler/', 'eslint.config.js']),
+  globalIgnores(['node_modules/', '.wrangler/', 'dist/', 'eslint.config.js']),
   eslint.configs.recommended,
   tseslint.configs.strictTypeChecked,
   {
