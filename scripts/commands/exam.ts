@@ -1,27 +1,24 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { equal, fromBase64Url } from '../../crypto/format/bytes.ts';
-import {
-  decodeIdentity,
-  encodeEncryptionKey,
-  encodeIdentity,
-  fingerprint,
-  IDENTITY_SUITE,
-  SUITE_BOX,
-  SUITE_HYBRID,
-} from '../../crypto/format/ids.ts';
+import { fromBase64Url } from '../../crypto/format/bytes.ts';
+import { decodeIdentity, fingerprint, IDENTITY_SUITE, SUITE_BOX, SUITE_HYBRID } from '../../crypto/format/ids.ts';
 import { TRACK_KINDS } from '../../crypto/format/open.ts';
-import { ownerHash, parsePolicy, type ParsedPolicy, type Policy } from '../../crypto/format/policy.ts';
+import { parsePolicy } from '../../crypto/format/policy.ts';
 import type { Identity, DecryptionKey } from '../../crypto/seal/identity.ts';
 import {
+  examRecipient,
   issueTicket,
+  planOf,
+  recipientOf,
+  requireOwner,
+  ROLE_NAMES,
   signExam,
-  type ExamPlan,
   type ExamRecipient,
   type RecipientRole,
   type TrackKindName,
 } from '../../src/client/exam.ts';
-import { formatExamLink, type ExamLink } from '../../src/client/link.ts';
+import { formatExamLink } from '../../src/client/link.ts';
+import { examsOf } from '../../src/client/listing.ts';
 import { fetchPinnedPolicy } from '../../src/client/pinning.ts';
 import { parseKind } from '../recording/tracks.ts';
 import {
@@ -35,14 +32,13 @@ import {
   SERVER_FLAGS,
   usageError,
 } from '../shell/arguments.ts';
-import { CommandError, EXIT } from '../shell/exits.ts';
+import { EXIT } from '../shell/exits.ts';
 import { formatTable, formatTime } from '../shell/figures.ts';
-import { openKey, readPublicLines, type PublicKeyLine } from '../shell/keys.ts';
+import { openKey, readPublicLines } from '../shell/keys.ts';
 import { writePrivateFile } from '../shell/secrets.ts';
 import { connect, readExamLink } from '../shell/server.ts';
 
 const DAY_MS = 86_400_000;
-const ROLE_NAMES = { 1: 'instructor', 2: 'administrator', 3: 'recovery' } as const;
 
 const RECIPIENT_FLAGS = {
   recipient: { type: 'string', multiple: true },
@@ -171,10 +167,10 @@ const update = command(USAGE_UPDATE, async (words, shell) => {
   const link = await readExamLink(shell, values.exam);
   const api = await connect(shell, values, link);
   const previous = await fetchPinnedPolicy(api, link, undefined);
-  const recipients = [...previous.policy.recipients.map(toRecipient), ...added];
+  const recipients = [...previous.policy.recipients.map(recipientOf), ...added];
   requireSuites(recipients, previous.policy.min_suite);
   const owner = await openKey(shell, values);
-  await requireOwner(owner.identity, link);
+  await requireOwner(owner.identity.publicKey, link);
   const signed = await signExam({ ...planOf(previous), recipients }, owner.identity.signer, previous);
   const published = await api.publishPolicy(signed.bytes);
   const newer = formatExamLink({ url: link.url, ...signed.pins });
@@ -239,16 +235,11 @@ const list = command(USAGE_LIST, async (words, shell) => {
   );
   const api = await connect(shell, values);
   const rows: (string | number)[][] = [];
-  let cursor: string | undefined;
-  do {
-    const page = await api.exams(cursor);
-    for (const { exam_id: id, seq, policy } of page.exams) {
-      const { policy: parsed } = await parsePolicy(fromBase64Url(policy), { examId: id });
-      if (values.json) shell.printJson({ exam_id: id, seq, title: parsed.title, owner: parsed.owner });
-      else rows.push([id, seq, parsed.title]);
-    }
-    cursor = page.cursor;
-  } while (cursor !== undefined);
+  for await (const { exam_id: id, seq, policy } of examsOf(api)) {
+    const { policy: parsed } = await parsePolicy(fromBase64Url(policy), { examId: id });
+    if (values.json) shell.printJson({ exam_id: id, seq, title: parsed.title, owner: parsed.owner });
+    else rows.push([id, seq, parsed.title]);
+  }
   if (!values.json) for (const line of formatTable(['exam', 'seq', 'title'], rows)) shell.print(line);
   return EXIT.well;
 });
@@ -281,7 +272,7 @@ const tickets = command(USAGE_TICKETS, async (words, shell) => {
   const expiresMs = values.until === undefined ? Date.now() + 30 * DAY_MS : parseTime(values.until, '--until');
   const link = await readExamLink(shell, values.exam);
   const { identity } = await openKey(shell, values);
-  await requireOwner(identity, link);
+  await requireOwner(identity.publicKey, link);
   if (values.out !== undefined) await mkdir(values.out, { recursive: true, mode: 0o700 });
   const width = Math.max(4, String(first + count - 1).length);
   for (let number = first; number < first + count; number++) {
@@ -300,17 +291,6 @@ const tickets = command(USAGE_TICKETS, async (words, shell) => {
   return EXIT.well;
 });
 
-/** What another key signs, no recorder accepts: better told here than to 120 students. */
-async function requireOwner({ publicKey }: Identity, link: ExamLink): Promise<void> {
-  if (equal(await ownerHash(publicKey), link.ownerHash)) return;
-  throw new CommandError(
-    'key',
-    'not-owner',
-    'this key is not the one of the exam’s owner',
-    'use the key that `exam create` was run with',
-  );
-}
-
 async function ownRecipient(
   { identity, decryptionKey }: { identity: Identity; decryptionKey: DecryptionKey },
   flags: { key?: string | undefined; label?: string | undefined },
@@ -320,7 +300,7 @@ async function ownRecipient(
       ? await readPublicLines(`${flags.key}.pub`).catch(() => [])
       : [];
   const { suite, publicKey } = decryptionKey;
-  return toExamRecipient('instructor', {
+  return examRecipient('instructor', {
     identity: identity.publicKey,
     suite,
     publicKey,
@@ -336,18 +316,10 @@ async function readRecipients(flags: Partial<Record<RecipientRole | 'recipient',
     ['recovery', flags.recovery ?? []],
   ] as const) {
     for (const textOrPath of given) {
-      for (const line of await readPublicLines(textOrPath)) recipients.push(toExamRecipient(role, line));
+      for (const line of await readPublicLines(textOrPath)) recipients.push(examRecipient(role, line));
     }
   }
   return recipients;
-}
-
-function toExamRecipient(role: RecipientRole, { identity, suite, publicKey, label }: PublicKeyLine): ExamRecipient {
-  return { role, key: encodeEncryptionKey(suite, publicKey), identity: encodeIdentity(identity), label: label || role };
-}
-
-function toRecipient({ role, pk, identity, label }: Policy['recipients'][number]): ExamRecipient {
-  return { role: ROLE_NAMES[role], key: pk, identity, label };
 }
 
 function requireSuites(recipients: readonly ExamRecipient[], minSuite: number): void {
@@ -370,26 +342,6 @@ function parseRule(text: string): [string, number | boolean | string] {
     throw usageError(`--rule: expected name=value, found ${JSON.stringify(text)}`);
   if (value === 'true' || value === 'false') return [name, value === 'true'];
   return [name, /^\d+(\.\d+)?$/.test(value) ? Number(value) : value];
-}
-
-/** The plan that the newest policy came from, to be signed again with a change. */
-function planOf({ policy }: ParsedPolicy): Omit<ExamPlan, 'recipients'> {
-  return {
-    title: policy.title,
-    tracks: policy.tracks
-      .filter(({ id }) => id !== 0)
-      .map(({ kind, required: isRequired }) => ({ kind: TRACK_KINDS[kind], required: isRequired })),
-    notBeforeMs: policy.not_before,
-    notAfterMs: policy.not_after,
-    log: policy.log,
-    retentionDays: policy.retention_days,
-    practice: policy.practice,
-    minSuite: policy.min_suite,
-    admission: policy.admission,
-    capture: policy.capture,
-    notice: policy.notice.text,
-    contact: policy.notice.contact,
-  };
 }
 
 export const exam = commandGroup(

@@ -1,9 +1,7 @@
 import { toBase64Url } from '../../crypto/format/bytes.ts';
 import { keyId } from '../../crypto/format/ids.ts';
-import { makeGrant } from '../../crypto/seal/grant.ts';
+import { grantRecording } from '../../src/client/granting.ts';
 import { fetchPinnedPolicy } from '../../src/client/pinning.ts';
-import { RecordingReader } from '../../src/client/reader.ts';
-import { ApiSource } from '../../src/client/source.ts';
 import { command, KEY_FLAGS, parseCount, parseWords, required, SERVER_FLAGS } from '../shell/arguments.ts';
 import { CommandError, EXIT } from '../shell/exits.ts';
 import { openKey, readPublicLines } from '../shell/keys.ts';
@@ -43,38 +41,11 @@ export const grant = command(USAGE, async (words, shell) => {
   const { decryptionKey, identity } = await openKey(shell, values);
   const api = await connect(shell, values, link);
   const policy = await fetchPinnedPolicy(api, link, undefined);
-  if (!policy.policy.recipients.some(({ key_id: id }) => id === toBase64Url(toKeyId))) {
-    throw new CommandError(
-      'usage',
-      'grant',
-      'the exam’s owner has not made this key a reader',
-      'zeroreel exam update --recipient adds it',
-    );
-  }
-  const source = new ApiSource({ api, recordingId, keyIdB64: toBase64Url(decryptionKey.keyId), purpose: 'grant' });
   const { ownerHash, examId } = link;
-  const now = Date.now();
-  const recording = await RecordingReader.open({ source, pins: { ownerHash, examId }, key: decryptionKey, nowMs: now });
-  const { recording: summary } = await source.released();
-  let granted = 0;
-  for (const { epoch, checked } of recording.epochs) {
-    if (!checked)
-      throw new CommandError('violation', 'open', `epoch ${epoch} does not verify; \`zeroreel fetch\` tells why`);
-    const { grant: record, wrap } = await makeGrant(
-      {
-        open: checked.open,
-        secrets: recording.secrets(epoch),
-        policy,
-        toKeyId,
-        ...(track !== undefined && { track }),
-        grantedMs: now,
-        expiresMs: summary.delete_by_ms,
-      },
-      identity.signer,
-    );
-    await api.grant(recordingId, { grant: toBase64Url(record), wrap: toBase64Url(wrap) });
-    granted++;
-  }
+  const granted = await grantRecording({
+    ...{ api, recordingId, policy, toKeyId, decryptionKey, signer: identity.signer, pins: { ownerHash, examId } },
+    ...(track !== undefined && { track }),
+  });
   if (values.json) shell.printJson({ recording_id: recordingId, to_key_id: toBase64Url(toKeyId), epochs: granted });
   else
     shell.print(`granted ${granted} ${granted === 1 ? 'epoch' : 'epochs'} to ${reader.label || toBase64Url(toKeyId)}`);

@@ -1,14 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { command, commandGroup, KEY_FLAGS, parseWords } from '../shell/arguments.ts';
 import { EXIT } from '../shell/exits.ts';
-import {
-  describeKey,
-  formatPublicLine,
-  openKey,
-  parsePublicLine,
-  readPublicLines,
-  type PublicKeyLine,
-} from '../shell/keys.ts';
+import { describeKey, formatPublicLine, parsePublicLine, type PublicKeyLine } from '../../src/client/public-line.ts';
+import { openKey, readPublicLines } from '../shell/keys.ts';
 import { enrol, revoke, rotate } from './key-documents.ts';
 import { changePassphrase } from './passphrase.ts';
 

@@ -4,7 +4,7 @@ import { SUITE_BOX, SUITE_HYBRID, type Suite } from '../../crypto/format/ids.ts'
 import { generateDecryptionKey, generateIdentity } from '../../crypto/seal/identity.ts';
 import { sealKeyFile } from '../../crypto/seal/keyfile.ts';
 import { command, parseWords, usageError } from '../shell/arguments.ts';
-import { describeKey, formatPublicLine } from '../shell/keys.ts';
+import { describeKey, formatPublicLine } from '../../src/client/public-line.ts';
 import { EXIT } from '../shell/exits.ts';
 import { newPassphrase } from '../shell/new-passphrase.ts';
 import { requireNew, writePrivateFile } from '../shell/secrets.ts';

@@ -1,5 +1,5 @@
 import type { RecordingSummary } from '../../schema/api.ts';
-import type { Api } from '../../src/client/api.ts';
+import { recordingsOf } from '../../src/client/listing.ts';
 import { command, parseWords, SERVER_FLAGS } from '../shell/arguments.ts';
 import { EXIT } from '../shell/exits.ts';
 import { formatBytes, formatTable, formatTime } from '../shell/figures.ts';
@@ -32,15 +32,6 @@ export const list = command(USAGE, async (words, shell) => {
   for (const line of formatTable(header, rows)) shell.print(line);
   return EXIT.well;
 });
-
-export async function* recordingsOf(api: Api, examId: string): AsyncGenerator<RecordingSummary> {
-  let cursor: string | undefined;
-  do {
-    const page = await api.recordings(examId, { ...(cursor !== undefined && { cursor }) });
-    yield* page.recordings;
-    cursor = page.cursor;
-  } while (cursor !== undefined);
-}
 
 function rowOf(recording: RecordingSummary): (string | number)[] {
   return [

@@ -12,6 +12,9 @@ export type ClientErrorCode =
   | 'ended' // the recorder was closed, stopped or has failed
   | 'gap' // a chunk that was asked for is not there
   | 'no-key' // no wrap or grant for this key
+  | 'public-line' // not the line that a reader of recordings hands around
+  | 'not-owner' // the key is not the one of the exam's owner
+  | 'not-reader' // the exam's owner has not made this key a reader
   | 'casefile'; // a case file whose layout is not the one that was specified
 
 /** Messages name what was expected and what was found; they never hold a key, a token or a URL's query. */

@@ -1,7 +1,7 @@
 /** An exam out of plain options: what an instructor types becomes a policy and tickets, without any hand-made JSON. */
-import { toBase64Url, type Bytes } from '../../crypto/format/bytes.ts';
+import { equal, toBase64Url, type Bytes } from '../../crypto/format/bytes.ts';
 import type { Signer } from '../../crypto/format/ed25519.ts';
-import { encodeIdentity, newId, SUITE_BOX, type Suite } from '../../crypto/format/ids.ts';
+import { encodeEncryptionKey, encodeIdentity, newId, SUITE_BOX, type Suite } from '../../crypto/format/ids.ts';
 import { TRACK_KINDS, type TrackKind } from '../../crypto/format/open.ts';
 import {
   encodePolicy,
@@ -16,9 +16,11 @@ import { ROLE_ADMINISTRATOR, ROLE_INSTRUCTOR, ROLE_RECOVERY } from '../../crypto
 import { signerFromSeed } from '../../crypto/seal/identity.ts';
 import { ClientError } from './errors.ts';
 import type { ExamLink, TicketSecret } from './link.ts';
+import type { PublicKeyLine } from './public-line.ts';
 
 const ROLES = { instructor: ROLE_INSTRUCTOR, administrator: ROLE_ADMINISTRATOR, recovery: ROLE_RECOVERY } as const;
 export type RecipientRole = keyof typeof ROLES;
+export const ROLE_NAMES = { 1: 'instructor', 2: 'administrator', 3: 'recovery' } as const;
 export type TrackKindName = (typeof TRACK_KINDS)[TrackKind];
 
 export interface ExamRecipient {
@@ -140,6 +142,47 @@ function defaultNotice({ title, tracks, recipients, retentionDays = 30, practice
     `How long it is kept: ${life} after it begins. Then it is destroyed, and you can check that it was with your receipt.`,
     practice ? 'This is a practice run: nothing in it counts.' : 'Pressing Start acknowledges that you have read this.',
   ].join('\n');
+}
+
+/** A reader as a plan names it, out of the line that the reader handed over. */
+export function examRecipient(
+  role: RecipientRole,
+  { identity, suite, publicKey, label }: PublicKeyLine,
+): ExamRecipient {
+  return { role, key: encodeEncryptionKey(suite, publicKey), identity: encodeIdentity(identity), label: label || role };
+}
+
+/** A reader of a policy, to be put into its next version. */
+export function recipientOf({ role, pk, identity, label }: Policy['recipients'][number]): ExamRecipient {
+  return { role: ROLE_NAMES[role], key: pk, identity, label };
+}
+
+/** What another key signs, no recorder accepts: better told here than to 120 students. Throws `not-owner`. */
+export async function requireOwner(identityKey: Bytes, pins: Pick<ExamLink, 'ownerHash'>): Promise<void> {
+  if (equal(await ownerHash(identityKey), pins.ownerHash)) return;
+  throw new ClientError('not-owner', 'this key is not the one of the exam’s owner', {
+    hint: 'use the key that the exam was made with',
+  });
+}
+
+/** The plan that the newest policy came from, to be signed again with a change. */
+export function planOf({ policy }: ParsedPolicy): Omit<ExamPlan, 'recipients'> {
+  return {
+    title: policy.title,
+    tracks: policy.tracks
+      .filter(({ id }) => id !== 0)
+      .map(({ kind, required: isRequired }) => ({ kind: TRACK_KINDS[kind], required: isRequired })),
+    notBeforeMs: policy.not_before,
+    notAfterMs: policy.not_after,
+    log: policy.log,
+    retentionDays: policy.retention_days,
+    practice: policy.practice,
+    minSuite: policy.min_suite,
+    admission: policy.admission,
+    capture: policy.capture,
+    notice: policy.notice.text,
+    contact: policy.notice.contact,
+  };
 }
 
 export interface TicketPlan {

@@ -16,7 +16,7 @@ import { ProtocolError } from '../../crypto/format/errors.ts';
 import type { ParsedPolicy } from '../../crypto/format/policy.ts';
 import { openWholeChunk } from '../../crypto/seal/chunk.ts';
 import type { DecryptionKey } from '../../crypto/seal/identity.ts';
-import { checkPolicies, type ProvenLife, type ReaderPins } from './epoch-check.ts';
+import { checkPolicies, type CheckedOpen, type ProvenLife, type ReaderPins } from './epoch-check.ts';
 import {
   checkLife,
   claimOf,
@@ -73,6 +73,8 @@ export class RecordingReader {
   readonly #life: ProvenLife;
   readonly #epochs: EpochView[];
   readonly #problems: Problem[];
+  /** Heads that stood by themselves, a few hundred bytes each: seeking asks for none of them twice. */
+  readonly #heads = new Map<string, { head: ChunkHead; headBytes: Bytes; entryHash: Bytes }>();
 
   private constructor(
     source: Source,
@@ -143,35 +145,69 @@ export class RecordingReader {
   }
 
   /**
-   * Media of a stretch of time, without reading what comes before: bisects over chunk heads, each verified by signature and
-   * place, then reads and opens the chunks that overlap. Throws as `readTrack` does.
+   * Media of a stretch of time, without reading what comes before: finds the first chunk by heads, then reads and opens the
+   * chunks that overlap. Throws as `readTrack` does.
    */
   async *readRange(epoch: number, track: number, fromMs: number, toMs: number): AsyncGenerator<MediaChunk, void, void> {
+    const end = this.chunkCount(epoch, track);
+    const first = await this.seqAt(epoch, track, fromMs);
+    if (first === undefined) return;
+    for (let seq = first; seq < end; seq++) {
+      const head = await this.#knownHead(this.#view(epoch), track, seq);
+      if (head && head.header.startMs >= toMs && seq > first) return;
+      const chunk = await this.readChunk(epoch, track, seq);
+      if (!chunk) throw new ClientError('gap', `epoch ${epoch}, track ${track}: chunk ${seq} is missing`);
+      yield chunk;
+    }
+  }
+
+  /** One past the last chunk that is there: chunks below it may be missing. */
+  chunkCount(epoch: number, track: number): number {
+    return listedEnd(this.#view(epoch), track);
+  }
+
+  /** Where the track's last chunk ends, ms of media time; 0 for a track without chunks. */
+  async trackEndMs(epoch: number, track: number): Promise<number> {
+    const view = this.#view(epoch);
+    const last = await this.#presentHead(view, track, listedEnd(view, track) - 1, -1);
+    return last ? last.header.startMs + last.header.durationMs : 0;
+  }
+
+  /**
+   * The chunk that a moment falls into: the last one that begins at or before it; the first there is for an earlier moment.
+   * Interpolates, because chunks are cut by the clock: two or three heads where bisection takes ten. Undefined for an empty track.
+   */
+  async seqAt(epoch: number, track: number, atMs: number): Promise<number | undefined> {
+    const view = this.#view(epoch);
+    let low = await this.#presentHead(view, track, 0, 1);
+    let high = await this.#presentHead(view, track, listedEnd(view, track) - 1, -1);
+    if (!low || !high) return undefined;
+    if (high.header.startMs <= atMs) return high.header.seq;
+    // From here on low begins at or before the moment (or is the first there is), and high after it.
+    for (let step = 0; high.header.seq - low.header.seq > 1 && !includes(low, atMs); step++) {
+      const at = guess(low, high, atMs, step);
+      let middle = await this.#presentHead(view, track, at, 1);
+      if (middle?.header.seq === high.header.seq) middle = await this.#presentHead(view, track, at, -1);
+      if (!middle || middle.header.seq === low.header.seq) break; // nothing is there between the two
+      if (middle.header.startMs <= atMs) low = middle;
+      else high = middle;
+    }
+    return low.header.seq;
+  }
+
+  /** One chunk, opened, wherever it lies; undefined where it is not there. Throws a ProtocolError for one that does not verify. */
+  async readChunk(epoch: number, track: number, seq: number): Promise<MediaChunk | undefined> {
     const view = this.#view(epoch);
     const trackKey = await requireKeys(view).trackKey(track);
-    const end = listedEnd(view, track);
-    let low = 0;
-    for (let high = end - 1; low < high;) {
-      const middle = Math.ceil((low + high) / 2);
-      const { header } = await this.#chunkHead(view, track, middle);
-      if (header.startMs <= fromMs) low = middle;
-      else high = middle - 1;
-    }
-    let previous: Bytes | undefined;
-    for (let seq = low; seq < end; seq++) {
-      const head = await this.#chunkHead(view, track, seq);
-      if (head.header.startMs >= toMs && seq > low) return;
-      if (previous && !equal(head.header.prev, previous)) {
-        throw new ProtocolError('chain', 'a chunk with another predecessor');
-      }
-      previous = await verifyChunkHead(head, view.checked!.open.recorderKey);
-      const object = await this.#source.object({ epoch, track, seq });
-      if (!object) throw new ClientError('gap', `epoch ${epoch}, track ${track}: chunk ${seq} is missing`);
-      if (!equal(object.subarray(0, head.headLength), await this.#headBytes(view, track, seq))) {
-        throw new ProtocolError('chain', `chunk ${seq} changed between two reads`);
-      }
-      yield mediaChunk(head, await openWholeChunk(trackKey, object, view.checked!.open.recorderKey, head));
-    }
+    const object = await this.#source.object({ epoch, track, seq });
+    if (!object) return undefined;
+    const head = await this.#acceptHead(
+      view,
+      track,
+      seq,
+      object.subarray(0, parseChunkHead(object, object.length).headLength),
+    );
+    return mediaChunk(head, await openWholeChunk(trackKey, object, view.checked!.open.recorderKey, head));
   }
 
   /** What the recorder told the readers about this attempt (kind 7), parsed; undefined where it told nothing. */
@@ -185,21 +221,21 @@ export class RecordingReader {
 
   /**
    * Steps 5 to 8. Tracks that were read to their end already are not read again; what does not open for the key is verified as
-   * ciphertext. Throws `no-key` where plaintext is asked for and no key was given.
+   * ciphertext. Throws `no-key` where plaintext is asked for and no key was given. `onChunk` is told after each chunk.
    */
-  async verify(depth: Depth): Promise<RecordingFindings> {
+  async verify(depth: Depth, onChunk: () => void = () => undefined): Promise<RecordingFindings> {
     for (const view of this.#epochs) {
       if (!view.checked) continue;
       for (const { track } of view.tracks) {
         const known = view.findings.get(track);
         if (known && DEPTHS.indexOf(known.depth) >= DEPTHS.indexOf(depth)) continue;
-        await this.#verifyTrack(view, track, depth);
+        await this.#verifyTrack(view, track, depth, onChunk);
       }
     }
     return this.#judge();
   }
 
-  async #verifyTrack(view: EpochView, track: number, wanted: Depth): Promise<void> {
+  async #verifyTrack(view: EpochView, track: number, wanted: Depth, onChunk: () => void): Promise<void> {
     const trackKey = wanted === 'plaintext' ? await keyWhereOpen(view, track) : undefined;
     const depth = wanted === 'plaintext' && !trackKey ? 'ciphertext' : wanted;
     const check = async (head: ChunkHead, object: Bytes): Promise<void> => {
@@ -207,7 +243,7 @@ export class RecordingReader {
       else if (depth === 'ciphertext') await verifySegments(head, object);
     };
     try {
-      for await (const _chunk of this.#walk(view, track, depth, check)) continue;
+      for await (const _chunk of this.#walk(view, track, depth, check)) onChunk();
     } catch (error) {
       // The walk has noted it among the track's findings; other tracks are verified all the same.
       if (!(error instanceof ProtocolError)) throw error;
@@ -259,23 +295,50 @@ export class RecordingReader {
     }
   }
 
-  async #headBytes(view: EpochView, track: number, seq: number): Promise<Bytes> {
-    const { epoch } = view;
-    const bytes = await this.#source.object({ epoch, track, seq }, { from: 0, to: LONGEST_HEAD - 1 });
-    if (!bytes) throw new ClientError('gap', `epoch ${epoch}, track ${track}: chunk ${seq} is missing`);
-    return bytes.subarray(0, parseChunkHead(bytes).headLength);
+  /** The first chunk from `seq` on, in steps of `step`, that is there; undefined where none is. */
+  async #presentHead(view: EpochView, track: number, seq: number, step: 1 | -1): Promise<ChunkHead | undefined> {
+    for (const end = listedEnd(view, track); seq >= 0 && seq < end; seq += step) {
+      const head = await this.#knownHead(view, track, seq);
+      if (head) return head;
+    }
+    return undefined;
   }
 
-  /** A chunk's head by a ranged read, verified by itself: place and signature, so that no segment of another is believed. */
-  async #chunkHead(view: EpochView, track: number, seq: number): Promise<ChunkHead> {
-    const head = parseChunkHead(await this.#headBytes(view, track, seq));
-    const { open } = view.checked!;
+  /** A chunk's head, by a ranged read the first time; undefined where the chunk is not there. */
+  async #knownHead(view: EpochView, track: number, seq: number): Promise<ChunkHead | undefined> {
+    const known = this.#heads.get(headName(view.epoch, track, seq));
+    if (known) return known.head;
+    const bytes = await this.#source.object({ epoch: view.epoch, track, seq }, { from: 0, to: LONGEST_HEAD - 1 });
+    return bytes && this.#acceptHead(view, track, seq, bytes.subarray(0, parseChunkHead(bytes).headLength));
+  }
+
+  /**
+   * A head verified by itself, so that no segment of another chunk is believed: its place, its signature, that it is the one
+   * that was read before, and its chain to the neighbours that are known. Throws `identity`, `seq`, `signature` or `chain`.
+   */
+  async #acceptHead(view: EpochView, track: number, seq: number, headBytes: Bytes): Promise<ChunkHead> {
+    const name = headName(view.epoch, track, seq);
+    const known = this.#heads.get(name);
+    if (known) {
+      if (!equal(known.headBytes, headBytes))
+        throw new ProtocolError('chain', `chunk ${seq} changed between two reads`);
+      return known.head;
+    }
+    const { open, openHash } = requireOpen(view);
+    const copy = headBytes.slice();
+    const head = parseChunkHead(copy);
     const { header } = head;
     if (header.sessionId !== open.sessionId || header.epoch !== open.epoch || header.track !== track) {
       throw new ProtocolError('identity', 'a chunk of another session, epoch or track');
     }
     if (header.seq !== seq) throw new ProtocolError('seq', `expected chunk ${seq}, found ${header.seq}`);
-    await verifyChunkHead(head, open.recorderKey);
+    const entryHash = await verifyChunkHead(head, open.recorderKey);
+    const before = seq === 0 ? openHash : this.#heads.get(headName(view.epoch, track, seq - 1))?.entryHash;
+    const after = this.#heads.get(headName(view.epoch, track, seq + 1))?.head;
+    if ((before && !equal(header.prev, before)) || (after && !equal(after.header.prev, entryHash))) {
+      throw new ProtocolError('chain', 'a chunk with another predecessor');
+    }
+    this.#heads.set(name, { head, headBytes: copy, entryHash });
     return head;
   }
 
@@ -318,6 +381,26 @@ export class RecordingReader {
     }
     return judgeRecording(this.recordingId, epochs, problems);
   }
+}
+
+function headName(epoch: number, track: number, seq: number): string {
+  return `${epoch}/${track}/${seq}`;
+}
+
+function requireOpen(view: EpochView): CheckedOpen {
+  if (view.checked) return view.checked;
+  throw new ClientError('track', `epoch ${view.epoch} has nothing that can be read`);
+}
+
+function includes({ header }: ChunkHead, atMs: number): boolean {
+  return header.startMs <= atMs && atMs < header.startMs + header.durationMs;
+}
+
+/** A seq strictly between the two; after three guesses by time the middle, so that uneven chunks cost no more than bisection. */
+function guess({ header: low }: ChunkHead, { header: high }: ChunkHead, atMs: number, step: number): number {
+  const share = step < 3 ? (atMs - low.startMs) / Math.max(1, high.startMs - low.startMs) : 0.5;
+  const seq = low.seq + Math.floor(share * (high.seq - low.seq));
+  return Math.min(Math.max(seq, low.seq + 1), high.seq - 1);
 }
 
 function mediaChunk({ header }: ChunkHead, bytes: Bytes): MediaChunk {
