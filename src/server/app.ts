@@ -78,7 +78,7 @@ function respond(error: ServerError, more: Record<string, string> = {}): Respons
     'cache-control': 'no-store',
     ...more,
   };
-  if (error.status === 503) headers['retry-after'] = '1';
+  if (error.status === 503) headers['retry-after'] = error.code === 'share-unsettled' ? '30' : '1';
   return new Response(JSON.stringify(problemOf(error)), { status: error.status, headers });
 }
 

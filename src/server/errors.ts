@@ -42,6 +42,8 @@ const STATUS = {
   'not-published': 404,
   // the machine
   'storage-unavailable': 503,
+  /** Written, but not seen everywhere yet: a vault that settles slowly. */
+  'share-unsettled': 503,
   'storage-full': 507,
   busy: 503,
   internal: 500,

@@ -26,25 +26,38 @@ export interface Signer {
  * (design: deletion against copies).
  */
 export interface Vault {
-  /** Durable when it returns. The same share again only renews its time; another share for the same epoch throws. */
+  /**
+   * Durable when it returns, and never in place of another share: a second one for the same epoch is kept beside the first, or refused
+   * (`StoreError`, code refused). The same share again only renews its time.
+   */
   put(recordingId: string, epoch: number, share: Bytes, now: number): Promise<void>;
-  /** The shares that are there, by epoch; empty where none is. */
-  get(recordingId: string): Promise<Map<number, Bytes>>;
-  /** When it returns, no share of this recording is in the vault or its journal. Idempotent; answers how many it destroyed. */
+  /**
+   * The shares by epoch that are what OPEN committed to, `commitments` being H("shred", SHRED) of each epoch; without them,
+   * whatever is there. Empty where nothing is, or where nothing is seen yet (`settlesMs`).
+   */
+  get(recordingId: string, commitments?: ReadonlyMap<number, Bytes>): Promise<Map<number, Bytes>>;
+  /**
+   * When it returns, no share of this recording is in the vault or its journal, but for what `settlesMs` says. Idempotent; answers
+   * of how many epochs it destroyed shares.
+   */
   destroy(recordingId: string): Promise<number>;
-  /** Shares last written before `before`, in stable order after `cursor`, at most `limit`: what the sweep looks through. */
-  list(
-    before: number,
-    limit: number,
-    cursor?: { recordingId: string; epoch: number },
-  ): Promise<{ recordingId: string; epoch: number }[]>;
+  /** Epochs whose shares were last written before `before`, in stable order, about `limit` of them: what the sweep looks through. */
+  list(before: number, limit: number, cursor?: string): Promise<SharePage>;
   /**
    * Destroys one epoch's share, an orphan written for an open that was never committed; unless it was written again since
    * `before`, because then an open that is tried again needs it. Answers whether it did.
    */
   destroyEpoch(recordingId: string, epoch: number, before: number): Promise<boolean>;
-  /** How long a backup of this vault can exist, in ms: a deletion is final when it has passed. */
+  /** How long a backup of this vault can exist, in ms: a deletion is final when it has passed. Never shorter than `settlesMs`. */
   readonly horizonMs: number;
+  /** For how long a read may still show what was there before a write, in ms; 0 where reads are consistent. */
+  readonly settlesMs: number;
+}
+
+export interface SharePage {
+  shares: { recordingId: string; epoch: number }[];
+  /** Where the next page begins; absent at the end, and never a reason to believe that this page is full. */
+  cursor?: string;
 }
 
 /** What a presigned PUT promises: exactly these bytes, once. */

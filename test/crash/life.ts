@@ -180,7 +180,7 @@ async function requireNothing({ bucket }: Site, machine: Machine): Promise<void>
   for await (const { key } of bucket.listVersions(''))
     throw new Error(`${key} is left after ${machine.diedAt ?? 'no death'}`);
   if ((await bucket.abortMultiparts('')) > 0) throw new Error('a multipart upload is left');
-  if ((await machine.inside.vault.list(Number.MAX_SAFE_INTEGER, 1)).length > 0)
+  if ((await machine.inside.vault.list(Number.MAX_SAFE_INTEGER, 1)).shares.length > 0)
     throw new Error('a shred share is left');
 }
 

@@ -235,7 +235,7 @@ export class Stage {
       }
       rows.push(exam);
     }
-    const shares = await vault.list(clock.now() + DAY_MS, 1000);
+    const { shares } = await vault.list(clock.now() + DAY_MS, 1000);
     return { log: await store.logSize(), rows, shares, tokens: await store.tokens(), objects };
   }
 }

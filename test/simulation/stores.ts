@@ -1,5 +1,6 @@
 /** The bucket and the vault of a simulation: as treacherous as real ones were measured to be, and no worse. */
 import { type Bytes, equal } from '../../crypto/format/bytes.ts';
+import { hash } from '../../crypto/format/hash.ts';
 import {
   type Bucket,
   BucketError,
@@ -183,6 +184,7 @@ export class SimulatedBucket implements Bucket {
 
 export class SimulatedVault implements Vault {
   readonly horizonMs = 86_400_000;
+  readonly settlesMs = 0;
   readonly #shares = new Map<string, { recordingId: string; epoch: number; share: Bytes; writtenMs: number }>();
   readonly #witness: Witness;
 
@@ -209,9 +211,14 @@ export class SimulatedVault implements Vault {
     });
   }
 
-  async get(recordingId: string): Promise<Map<number, Bytes>> {
-    const rows = [...this.#shares.values()].filter((row) => row.recordingId === recordingId);
-    return new Map(rows.map(({ epoch, share }) => [epoch, share]));
+  async get(recordingId: string, commitments?: ReadonlyMap<number, Bytes>): Promise<Map<number, Bytes>> {
+    const shares = new Map<number, Bytes>();
+    for (const { epoch, share, ...row } of this.#shares.values()) {
+      if (row.recordingId !== recordingId) continue;
+      const wanted = commitments?.get(epoch);
+      if (!commitments || (wanted && equal(await hash('shred', share), wanted))) shares.set(epoch, share);
+    }
+    return shares;
   }
 
   async destroy(recordingId: string): Promise<number> {
@@ -220,13 +227,16 @@ export class SimulatedVault implements Vault {
     return epochs.length;
   }
 
-  async list(before: number, limit: number, cursor?: { recordingId: string; epoch: number }) {
-    const after = cursor && `${cursor.recordingId}/${cursor.epoch}`;
-    return [...this.#shares]
-      .filter(([name, { writtenMs }]) => writtenMs < before && (after === undefined || name > after))
+  async list(before: number, limit: number, cursor?: string) {
+    const found = [...this.#shares]
+      .filter(([name, { writtenMs }]) => writtenMs < before && (cursor === undefined || name > cursor))
       .sort(([a], [b]) => (a < b ? -1 : 1))
-      .slice(0, limit)
-      .map(([, { recordingId, epoch }]) => ({ recordingId, epoch }));
+      .slice(0, limit);
+    const last = found.at(-1)?.[0];
+    return {
+      shares: found.map(([, { recordingId, epoch }]) => ({ recordingId, epoch })),
+      ...(last !== undefined && found.length === limit && { cursor: last }),
+    };
   }
 
   async destroyEpoch(recordingId: string, epoch: number, before: number): Promise<boolean> {

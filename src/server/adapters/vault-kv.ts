@@ -1,102 +1,154 @@
 /**
- * The vault over Workers KV, which keeps no history: D1's Time Travel would bring a destroyed share back for 30 days. KV
- * is eventually consistent (up to a minute): a share may still be read for that long after its destruction, so `destroy`
- * is only believed when a listing is empty, and the purge asks again in its next run.
+ * The vault over Workers KV. It is there because KV keeps no history: D1's Time Travel brings any row back for 30 days, and so does the
+ * point-in-time recovery of a Durable Object's storage. The price is that KV is eventually consistent and has no compare-and-swap
+ * (developers.cloudflare.com/kv/concepts/how-kv-works): what was written, or deleted, at one place may be seen at another a minute
+ * later "or more", absent names are cached too, and a name takes one write a second.
+ *
+ * So nothing here depends on reading what was just written:
+ *
+ * - A name is written once: recording, epoch, the share's commitment, the time. Two opens that race for an epoch, or the same one
+ *   tried again, write two names, and neither hides the other. Which share counts is in D1, in the OPEN that was committed: it is
+ *   signed over H("shred", SHRED), and `get` hands out what hashes to that and nothing else.
+ * - `put` reads nothing, and `get` asks for no name that a listing has not shown: so no absence is ever cached.
+ * - The sweep deletes only names whose own time is old. An open that is tried again writes a new one, which no stale listing can confuse
+ *   with the old.
+ * - A share that is not seen within `settlesMs` of its opening may just be late: the release answers 503, the scrub waits.
+ * - A deletion that is not seen yet does no harm that a certificate denies: it is final at the vault's horizon, which is never
+ *   shorter than `settlesMs`. The purge goes on to the objects only once a listing shows no share, and asks again a minute later.
  */
-import { equal } from '../../../crypto/format/bytes.ts';
+import { equal, type Bytes, toBase64Url } from '../../../crypto/format/bytes.ts';
+import { hash } from '../../../crypto/format/hash.ts';
 import type { Vault } from '../ports.ts';
 import { StoreError } from '../store.ts';
 
 /** What this adapter uses of a KV binding (developers.cloudflare.com/kv/api). */
 export interface KvBinding {
   get(key: string, type: 'arrayBuffer'): Promise<ArrayBuffer | null>;
-  put(key: string, value: ArrayBuffer, options: { metadata: ShareMetadata }): Promise<void>;
+  put(key: string, value: ArrayBuffer): Promise<void>;
   delete(key: string): Promise<void>;
   list(options: { prefix?: string; cursor?: string; limit?: number }): Promise<KvPage>;
 }
 
-interface ShareMetadata {
-  writtenMs: number;
-}
-
 interface KvPage {
-  keys: { name: string; metadata?: unknown }[];
+  keys: { name: string }[];
   list_complete: boolean;
   cursor?: string;
 }
 
-export function openKvVault(kv: KvBinding, horizonMs: number): Vault {
-  async function* names(prefix?: string) {
+/** KV promises "60 seconds or more" and no bound: ten times that is assumed. */
+const SETTLES_MS = 10 * 60_000;
+
+const SHARE_BYTES = 32;
+
+/** Names in one listing, at most. */
+const LARGEST_PAGE = 1000;
+
+interface ShareName {
+  name: string;
+  recordingId: string;
+  epoch: number;
+  /** H("shred", SHRED), base64url. */
+  commitment: string;
+  writtenMs: number;
+}
+
+/** Throws `StoreError`. */
+export function openKvVault(binding: KvBinding, horizonMs: number): Vault {
+  const kv = guarded(binding);
+
+  async function under(prefix: string): Promise<ShareName[]> {
+    const found: ShareName[] = [];
     let cursor: string | undefined;
-    for (;;) {
-      const page = await kv.list({ ...(prefix !== undefined && { prefix }), ...(cursor !== undefined && { cursor }) });
-      yield* page.keys;
-      if (page.list_complete || page.cursor === undefined) return;
-      cursor = page.cursor;
-    }
+    do {
+      const page = await kv.list({ prefix, ...(cursor !== undefined && { cursor }) });
+      found.push(...page.keys.map(({ name }) => parseName(name)));
+      cursor = page.list_complete ? undefined : page.cursor;
+    } while (cursor !== undefined);
+    return found;
   }
 
   return {
-    horizonMs,
+    horizonMs: Math.max(horizonMs, SETTLES_MS),
+    settlesMs: SETTLES_MS,
 
     async put(recordingId, epoch, share, now) {
-      const name = nameOf(recordingId, epoch);
-      const standing = await kv.get(name, 'arrayBuffer');
-      if (standing && !equal(new Uint8Array(standing), share)) {
-        throw new StoreError('refused', `epoch ${epoch} of recording ${recordingId} has another share`);
-      }
-      await kv.put(name, share.slice().buffer, { metadata: { writtenMs: now } });
+      if (share.length !== SHARE_BYTES) throw new StoreError('refused', `a share has ${SHARE_BYTES} bytes`);
+      const commitment = toBase64Url(await hash('shred', share));
+      await kv.put(formatName(recordingId, epoch, commitment, now), share.slice().buffer);
     },
 
-    async get(recordingId) {
-      const shares = new Map<number, Uint8Array<ArrayBuffer>>();
-      for await (const { name } of names(`${recordingId}/`)) {
-        const share = await kv.get(name, 'arrayBuffer');
-        if (share) shares.set(parseName(name).epoch, new Uint8Array(share));
+    async get(recordingId, commitments) {
+      const shares = new Map<number, Bytes>();
+      for (const { name, epoch, commitment } of await under(`${recordingId}/`)) {
+        const wanted = commitments?.get(epoch);
+        if (commitments && (!wanted || toBase64Url(wanted) !== commitment)) continue;
+        const value = await kv.get(name, 'arrayBuffer');
+        if (!value) continue;
+        const share = new Uint8Array(value);
+        if (!wanted || equal(await hash('shred', share), wanted)) shares.set(epoch, share);
       }
       return shares;
     },
 
     async destroy(recordingId) {
-      let destroyed = 0;
-      for await (const { name } of names(`${recordingId}/`)) {
-        await kv.delete(name);
-        destroyed++;
-      }
-      return destroyed;
+      const found = await under(`${recordingId}/`);
+      for (const { name } of found) await kv.delete(name);
+      return new Set(found.map(({ epoch }) => epoch)).size;
     },
 
-    async list(before, limit, after) {
-      const found: { recordingId: string; epoch: number }[] = [];
-      const last = after && nameOf(after.recordingId, after.epoch);
-      // KV has no "start after": the sweep looks through everything, once an hour.
-      for await (const { name, metadata } of names()) {
-        if (last !== undefined && name <= last) continue;
-        if (((metadata as ShareMetadata | undefined)?.writtenMs ?? Infinity) >= before) continue;
-        found.push(parseName(name));
-        if (found.length === limit) break;
+    async list(before, limit, cursor) {
+      const page = await kv.list({ limit: Math.min(limit, LARGEST_PAGE), ...(cursor !== undefined && { cursor }) });
+      // An epoch with several names is listed once, unless they lie on two pages.
+      const shares = new Map<string, { recordingId: string; epoch: number }>();
+      const fresh = new Set<string>();
+      for (const { recordingId, epoch, writtenMs } of page.keys.map(({ name }) => parseName(name))) {
+        const prefix = prefixOf(recordingId, epoch);
+        shares.set(prefix, { recordingId, epoch });
+        if (writtenMs >= before) fresh.add(prefix);
       }
-      return found;
+      return {
+        shares: [...shares].flatMap(([prefix, share]) => (fresh.has(prefix) ? [] : [share])),
+        ...(!page.list_complete && page.cursor !== undefined && { cursor: page.cursor }),
+      };
     },
 
     async destroyEpoch(recordingId, epoch, before) {
-      const name = nameOf(recordingId, epoch);
-      for await (const { name: found, metadata } of names(name)) {
-        if (found !== name || ((metadata as ShareMetadata | undefined)?.writtenMs ?? Infinity) >= before) continue;
-        await kv.delete(name);
-        return true;
-      }
-      return false;
+      const found = await under(prefixOf(recordingId, epoch));
+      if (found.length === 0 || found.some(({ writtenMs }) => writtenMs >= before)) return false;
+      for (const { name } of found) await kv.delete(name);
+      return true;
     },
   };
 }
 
 /** Padded, so that KV's key order is the order of epochs. */
-function nameOf(recordingId: string, epoch: number): string {
-  return `${recordingId}/${String(epoch).padStart(10, '0')}`;
+function prefixOf(recordingId: string, epoch: number): string {
+  return `${recordingId}/${String(epoch).padStart(10, '0')}/`;
 }
 
-function parseName(name: string): { recordingId: string; epoch: number } {
-  const [recordingId, epoch] = name.split('/') as [string, string];
-  return { recordingId, epoch: Number(epoch) };
+function formatName(recordingId: string, epoch: number, commitment: string, writtenMs: number): string {
+  return `${prefixOf(recordingId, epoch)}${commitment}/${writtenMs}`;
+}
+
+function parseName(name: string): ShareName {
+  const [recordingId, epoch, commitment, writtenMs] = name.split('/') as [string, string, string, string];
+  return { name, recordingId, epoch: Number(epoch), commitment, writtenMs: Number(writtenMs) };
+}
+
+/** KV tells its errors apart by their text only; 429 is what a second write to a name within a second gets. */
+function guarded(kv: KvBinding): KvBinding {
+  const attempt = async <T>(work: () => Promise<T>): Promise<T> => {
+    try {
+      return await work();
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      throw new StoreError(/\b429\b/.test(message) ? 'busy' : 'unavailable', `kv: ${message}`, { cause: error });
+    }
+  };
+  return {
+    get: (key, type) => attempt(() => kv.get(key, type)),
+    put: (key, value) => attempt(() => kv.put(key, value)),
+    delete: (key) => attempt(() => kv.delete(key)),
+    list: (options) => attempt(() => kv.list(options)),
+  };
 }

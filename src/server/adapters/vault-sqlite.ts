@@ -1,3 +1,5 @@
+import { type Bytes, equal } from '../../../crypto/format/bytes.ts';
+import { hash } from '../../../crypto/format/hash.ts';
 import type { Vault } from '../ports.ts';
 import { StoreError } from '../store.ts';
 import type { SqlValue } from './sql/driver.ts';
@@ -38,6 +40,7 @@ export function openSqliteVault({
 
   return {
     horizonMs,
+    settlesMs: 0,
 
     async put(recordingId, epoch, share, now) {
       const standing = 'SELECT slot FROM shares WHERE recording_id = ? AND epoch = ?';
@@ -65,30 +68,42 @@ export function openSqliteVault({
       if (!done) throw new StoreError('refused', `epoch ${epoch} of recording ${recordingId} has another share`);
     },
 
-    async get(recordingId) {
+    async get(recordingId, commitments) {
       const rows = await file.all(
         statement(
           'SELECT epoch, share FROM shares JOIN slots USING (slot) WHERE recording_id = ? ORDER BY epoch',
           recordingId,
         ),
       );
-      return new Map(rows.map(([epoch, share]) => [epoch as number, new Uint8Array(share as Uint8Array)]));
+      const shares = new Map<number, Bytes>();
+      for (const [epoch, bytes] of rows as [number, Uint8Array][]) {
+        const share = new Uint8Array(bytes);
+        const wanted = commitments?.get(epoch);
+        if (!commitments || (wanted && equal(await hash('shred', share), wanted))) shares.set(epoch, share);
+      }
+      return shares;
     },
 
     destroy: (recordingId) => destroyWhere('recording_id = ?', recordingId),
 
-    async list(before, limit, cursor = { recordingId: '', epoch: -1 }) {
+    async list(before, limit, cursor = '/-1') {
+      const [afterId, afterEpoch] = cursor.split('/') as [string, string];
       const rows = await file.all(
         statement(
           `SELECT recording_id, epoch FROM shares WHERE written_ms < ? AND (recording_id, epoch) > (?, ?)
             ORDER BY recording_id, epoch LIMIT ?`,
           before,
-          cursor.recordingId,
-          cursor.epoch,
+          afterId,
+          Number(afterEpoch),
           limit,
         ),
       );
-      return rows.map(([recordingId, epoch]) => ({ recordingId: recordingId as string, epoch: epoch as number }));
+      const shares = rows.map(([recordingId, epoch]) => ({
+        recordingId: recordingId as string,
+        epoch: epoch as number,
+      }));
+      const last = shares.at(-1);
+      return { shares, ...(last && rows.length === limit && { cursor: `${last.recordingId}/${last.epoch}` }) };
     },
 
     destroyEpoch: async (recordingId, epoch, before) =>

@@ -145,6 +145,11 @@ async function admit(record: OpenRecord, policy: Policy, now: number): Promise<s
   });
 }
 
+/** What the shred share of each epoch must hash to: OPEN's commitment, which its recorder signed. */
+export function shredCommitments(epochs: readonly EpochRow[]): Map<number, Bytes> {
+  return new Map(epochs.map(({ epoch, open }) => [epoch, parseOpen(open).shredHash]));
+}
+
 /** Epoch 0: a recording comes into being, and with it the obligation to destroy it. */
 export function openRecording(opening: Opening, now: number) {
   const { record, policy } = opening;

@@ -106,7 +106,7 @@ export function recordingRoutes(ports: Ports): Hono {
     return c.json(openAnswer(opened!, epoch), 201);
   });
 
-  /** The vault keeps the first share that it is given for an epoch: of two opens that race, one is refused here. */
+  /** Of two opens that race for an epoch one is refused: here, by a vault that keeps the first share, or by the commit. */
   async function keepShare({ record, shred }: Opening, now: number): Promise<void> {
     try {
       await vault.put(record.sessionId, record.epoch, shred, now);

@@ -12,6 +12,7 @@ import { parsePolicy } from '../../../crypto/format/policy.ts';
 import { decodeEntry } from '../../../crypto/log/entry.ts';
 import * as api from '../../../schema/api.ts';
 import { objectKey, recordingPrefix } from '../core/names.ts';
+import { shredCommitments } from '../core/opening.ts';
 import { URL_LIFE_SECONDS } from '../core/retention.ts';
 import { tally } from '../core/tally.ts';
 import { requireExisting } from '../core/uploading.ts';
@@ -47,16 +48,18 @@ export function reviewRoutes(ports: Ports): Hono {
     const now = clock.now();
     const recording = await requireReadable(c, now);
     const { id } = recording;
-    const [epochs, wraps, grants, shares] = await Promise.all([
-      store.epochs(id),
-      store.wraps(id),
-      liveGrants(id, now),
-      vault.get(id),
-    ]);
+    const [epochs, wraps, grants] = await Promise.all([store.epochs(id), store.wraps(id), liveGrants(id, now)]);
     const role = readerRole(keyId, wraps, grants);
-    if (epochs.some(({ epoch }) => !shares.has(epoch))) {
-      // A purge took them since the row was read; without one it would be a vault that lost a share.
+    const shares = await vault.get(id, shredCommitments(epochs));
+    const missing = epochs.filter(({ epoch }) => !shares.has(epoch));
+    if (missing.length > 0) {
+      // A purge took them since the row was read; without one it would be a vault that lost a share, or has not shown it yet.
       requireExisting((await store.recording(id))!, now);
+      if (missing.every(({ openedMs }) => openedMs > now - vault.settlesMs)) {
+        throw new ServerError('share-unsettled', 'the shred share was written a moment ago and is not seen here yet', {
+          hint: 'try again in a minute',
+        });
+      }
       throw new Error(`the vault lacks a share of recording ${id}`);
     }
     // All that can fail comes before the log says that keys were released.

@@ -153,13 +153,14 @@ async function shred({ store, vault }: Ports, id: string): Promise<void> {
   await vault.destroy(id);
   await store.destroyWraps(id);
   await store.scrub();
-  const isGone = (await vault.get(id)).size === 0 && (await store.wraps(id)).length === 0;
-  if (!isGone) throw new Error('keys are still there');
 }
 
-/** Steps 3 and 4; answers how many objects there were. */
+/** Steps 3 and 4, for what opens for nobody any more; answers how many objects there were. */
 async function destroy(ports: Ports, id: string): Promise<number> {
   const { store, vault, clock } = ports;
+  // A vault that settles slowly may show a share a little longer than it has it: then the next run goes on.
+  const isShredded = (await vault.get(id)).size === 0 && (await store.wraps(id)).length === 0;
+  if (!isShredded) throw new Error('keys are still there');
   const found = await emptyPrefix(ports, id);
   const [recording, epochs] = await Promise.all([store.recording(id), store.epochs(id)]);
   // Counts survive a crash half-way: keys are counted by what OPEN promised, objects by the listing before the first delete.

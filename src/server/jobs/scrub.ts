@@ -15,10 +15,9 @@ import {
   verifySegment,
 } from '../../../crypto/format/chunk.ts';
 import { ProtocolError } from '../../../crypto/format/errors.ts';
-import { hash } from '../../../crypto/format/hash.ts';
 import { parseHead } from '../../../crypto/format/head.ts';
 import { newId } from '../../../crypto/format/ids.ts';
-import { parseOpen } from '../../../crypto/format/open.ts';
+import { shredCommitments } from '../core/opening.ts';
 import { type ObjectName, parseObjectKey, recordingPrefix } from '../core/names.ts';
 import type { Bucket, ListedObject, Ports } from '../ports.ts';
 import type { EpochRow, PendingRow, RecordingRow, TrackRow } from '../store.ts';
@@ -215,15 +214,12 @@ function isLastOf(epoch: EpochRow, track: number, entryHash: Uint8Array): boolea
   return claimed ? equal(claimed.last, entryHash) : true;
 }
 
-/** Epochs without their shred share, or with another than was committed to: nobody could open them. */
-async function missingShares({ vault }: Ports, id: string, owed: ReadonlyMap<number, Owed>): Promise<number> {
-  const shares = await vault.get(id);
-  let missing = 0;
-  for (const { epoch } of owed.values()) {
-    const share = shares.get(epoch.epoch);
-    if (!share || !equal(await hash('shred', share), parseOpen(epoch.open).shredHash)) missing++;
-  }
-  return missing;
+/** Epochs without the shred share that was committed to: nobody could open them. */
+async function missingShares({ vault, clock }: Ports, id: string, owed: ReadonlyMap<number, Owed>): Promise<number> {
+  const epochs = [...owed.values()].map(({ epoch }) => epoch);
+  const shares = await vault.get(id, shredCommitments(epochs));
+  const settled = clock.now() - vault.settlesMs;
+  return epochs.filter(({ epoch, openedMs }) => openedMs <= settled && !shares.has(epoch)).length;
 }
 
 /** Objects under no recording that is owed: unknown, or left after a deletion was verified. */

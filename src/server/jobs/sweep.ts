@@ -11,19 +11,20 @@ export async function sweep(ports: Ports): Promise<number> {
   const { store, vault, clock } = ports;
   let destroyed = 0;
   await withLease(ports, 'sweep', async (renew) => {
-    let cursor: { recordingId: string; epoch: number } | undefined;
-    for (;;) {
+    let cursor: string | undefined;
+    do {
+      await renew();
       const before = clock.now() - ORPHAN_AFTER_MS;
-      const shares = await vault.list(before, PAGE, cursor);
-      if (shares.length === 0) return;
+      const page = await vault.list(before, PAGE, cursor);
+      const { shares } = page;
       const owned = new Set((await store.existingEpochs(shares)).map(nameOf));
       for (const share of shares) {
         if (owned.has(nameOf(share))) continue;
         await renew();
         if (await vault.destroyEpoch(share.recordingId, share.epoch, before)) destroyed++;
       }
-      cursor = shares.at(-1);
-    }
+      cursor = page.cursor;
+    } while (cursor !== undefined);
   });
   return destroyed;
 }

@@ -54,18 +54,17 @@ export async function replayLog(
 /** Destroys the shares of recordings whose deletion was begun: a backup of the vault may be older than it. Answers of how many. */
 export async function destroyDead(store: Store, vault: Vault): Promise<number> {
   let destroyed = 0;
-  let cursor: { recordingId: string; epoch: number } | undefined;
-  for (;;) {
-    const shares = await vault.list(Number.MAX_SAFE_INTEGER, SHARES_PER_PAGE, cursor);
-    if (shares.length === 0) break;
-    for (const id of new Set(shares.map(({ recordingId }) => recordingId))) {
+  let cursor: string | undefined;
+  do {
+    const page = await vault.list(Number.MAX_SAFE_INTEGER, SHARES_PER_PAGE, cursor);
+    for (const id of new Set(page.shares.map(({ recordingId }) => recordingId))) {
       const state = (await store.recording(id))?.state;
       if (state !== 'purging' && state !== 'deleted' && state !== 'verified') continue;
       await vault.destroy(id);
       destroyed++;
     }
-    cursor = shares.at(-1);
-  }
+    cursor = page.cursor;
+  } while (cursor !== undefined);
   await store.scrub();
   return destroyed;
 }
