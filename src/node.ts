@@ -9,7 +9,8 @@ import { probeBucket } from './server/adapters/bucket-probe.ts';
 import { startEmbeddedBucket } from './server/adapters/embedded-bucket/index.ts';
 import { keepFile, openBucketCredentials, openLogSigner } from './server/adapters/keyring.ts';
 import { keepAnchor, requireLogKey, requireOwnLog } from './server/adapters/log-anchor.ts';
-import { createS3Bucket } from './server/adapters/s3-bucket.ts';
+import { openPages } from './server/adapters/pages.ts';
+import { createS3Bucket, publicOriginOf } from './server/adapters/s3-bucket.ts';
 import { openSqliteStore } from './server/adapters/sqlite.ts';
 import { openSqliteVault } from './server/adapters/vault-sqlite.ts';
 import { createApp } from './server/app.ts';
@@ -41,6 +42,9 @@ const SCRUB_SAMPLE = 200;
 
 const FIRST_TOKEN_DAYS = 366;
 
+/** Where `npm run build` leaves the pages. */
+const PAGES_DIR = new URL('../dist', import.meta.url).pathname;
+
 /** A client that takes longer for its headers, or for a whole request of at most half a megabyte, holds a socket for nothing. */
 const SLOWEST = { headersTimeout: 20_000, requestTimeout: 60_000, connectionsCheckingInterval: 5_000 };
 
@@ -53,6 +57,8 @@ process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true';
 export interface RunningServer {
   /** `http://HOST:PORT` */
   url: string;
+  /** Whether the pages were built, and are served. */
+  hasPages: boolean;
   ports: Ports;
   /** The jobs, for whoever does not want to wait for cron. */
   jobs: Record<keyof typeof SCHEDULE, () => Promise<unknown>>;
@@ -110,7 +116,8 @@ export async function start(options: StartOptions): Promise<RunningServer> {
     await jobs.heartbeat();
     await jobs.publish();
 
-    const http = await listen(createApp(ports, { report }), config);
+    const pages = openPages({ dir: PAGES_DIR, bucketOrigin: storage.publicOrigin });
+    const http = await listen(createApp(ports, { report, pages }), config);
     const cron = isScheduled ? startCron(jobs, report) : undefined;
 
     let closing: Promise<void> | undefined;
@@ -120,7 +127,14 @@ export async function start(options: StartOptions): Promise<RunningServer> {
       await jobs.publish();
       await closeAll();
     };
-    return { url: http.url, ports, jobs, adminTokenFile, close: () => (closing ??= close()) };
+    return {
+      url: http.url,
+      hasPages: pages !== undefined,
+      ports,
+      jobs,
+      adminTokenFile,
+      close: () => (closing ??= close()),
+    };
   } catch (error) {
     // A half-started server would keep the process, and the files, for ever.
     await closeAll();
@@ -211,7 +225,11 @@ async function openStorage({ storage, bucket, region, host }: Config, dataDir: s
   if (storage.kind === 's3') {
     const { kind: _, ...where } = storage;
     // No clock is handed on: a store elsewhere compares the requests' dates with its own, which is the world's.
-    return { bucket: createS3Bucket({ ...where, bucket, region }), close: () => Promise.resolve() };
+    return {
+      bucket: createS3Bucket({ ...where, bucket, region }),
+      publicOrigin: publicOriginOf({ ...where, bucket }),
+      close: () => Promise.resolve(),
+    };
   }
   const credentials = openBucketCredentials(dataDir);
   const dir = join(dataDir, 'bucket');
@@ -225,7 +243,7 @@ async function openStorage({ storage, bucket, region, host }: Config, dataDir: s
     host,
   });
   const { endpoint, close } = embedded;
-  return { bucket: createS3Bucket({ endpoint, credentials, bucket, region, clock }), close };
+  return { bucket: createS3Bucket({ endpoint, credentials, bucket, region, clock }), publicOrigin: endpoint, close };
 }
 
 /**
@@ -255,6 +273,7 @@ async function main(): Promise<void> {
   };
   // Before the line that says it serves: who reads it may stop it at once.
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, stop);
+  if (!server.hasPages) console.error('zeroreel: no pages are served; `npm run build` makes them');
   console.error(`zeroreel: serving ${server.url}; the first administrator's token is in ${server.adminTokenFile}`);
 }
 

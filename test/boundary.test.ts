@@ -4,7 +4,7 @@
  */
 import { existsSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { findCycle, type Module, parseTree, reach, readTree, type Tree } from './imports.ts';
+import { findCycle, isSource, type Module, parseTree, reach, readTree, type Tree } from './imports.ts';
 
 const ROOT = new URL('..', import.meta.url).pathname;
 const ENTRIES = ['src/node.ts', 'src/worker.ts'].filter((path) => existsSync(`${ROOT}/${path}`));
@@ -43,13 +43,13 @@ const DECRYPTING = new Set([
 /** What the server can load or name that it must not; empty on a sound tree. */
 function trustViolations(tree: Tree): string[] {
   const modules = parseTree(tree);
-  const starts = [...tree.keys()].filter((path) => path.startsWith('src/server/') || /^src\/\w+\.ts$/.test(path));
+  const starts = [...tree.keys()].filter((path) => path.startsWith('src/server/') || /^src\/\w+\.tsx?$/.test(path));
   const violations: string[] = [];
   for (const [target, way] of reach(modules, starts)) {
     if (OUT_OF_REACH.some((pattern) => pattern.test(target))) violations.push(`reaches ${way}`);
     const module = modules.get(target);
     if (!module) {
-      if (target.endsWith('.ts')) violations.push(`cannot read ${way}`);
+      if (isSource(target)) violations.push(`cannot read ${way}`);
       continue;
     }
     for (const reason of module.opaque) violations.push(`${target}: ${reason}`);
@@ -134,7 +134,7 @@ function directionViolations(tree: Tree): string[] {
       continue;
     }
     for (const { target } of imports) {
-      const isOwn = tree.has(target) || target.endsWith('.ts');
+      const isOwn = tree.has(target) || isSource(target);
       const isAllowed = isOwn
         ? ring.inward.some((place) => isIn(target, place))
         : (ring.packages?.some((name) => isIn(target, name)) ?? true);
@@ -173,7 +173,14 @@ describe('this repository', () => {
 
   test('has the entries and rings that the rules speak of', () => {
     expect(ENTRIES).toContain('src/node.ts');
-    for (const place of ['crypto/seal', 'crypto/format', 'src/server/core', 'src/server/http', 'src/client']) {
+    for (const place of [
+      'crypto/seal',
+      'crypto/format',
+      'src/server/core',
+      'src/server/http',
+      'src/client',
+      'src/web',
+    ]) {
       expect(
         [...tree.keys()].some((path) => isIn(path, place)),
         place,
@@ -224,6 +231,12 @@ describe('a server that could decrypt is noticed', () => {
     ],
     ['an entry', { ...seal, 'src/worker.ts': `import '../crypto/seal/box.ts';` }, /crypto\/seal/],
     ['the client', { [app]: `import '../client/reader.ts';`, 'src/client/reader.ts': '' }, /src\/client/],
+    ['a page', { [app]: `import '../web/record/page.tsx';`, 'src/web/record/page.tsx': `<p>{1}</p>` }, /src\/web/],
+    [
+      'a page’s worker',
+      { ...seal, [app]: `import url from '../../crypto/seal/box.ts?worker&url'; url;` },
+      /crypto\/seal/,
+    ],
     ['a script', { [app]: `import '../../scripts/fetch.ts';`, 'scripts/fetch.ts': '' }, /scripts/],
     [
       'a worker',
@@ -288,7 +301,7 @@ describe('a layer that leans outward is noticed', () => {
     ['a route knows an adapter', 'src/server/http/a.ts', `import '../adapters/s3-bucket.ts';`],
     ['a route does I/O', 'src/server/http/a.ts', `import 'node:fs';`],
     ['the client knows the server', 'src/client/a.ts', `import '../server/errors.ts';`],
-    ['a page knows the server', 'src/web/a.ts', `import '../server/errors.ts';`],
+    ['a page knows the server', 'src/web/a.tsx', `import '../server/errors.ts';`],
     ['a file lies outside of every ring', 'tools/a.ts', ''],
   ];
 

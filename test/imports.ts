@@ -24,19 +24,23 @@ export interface Module {
   opaque: string[];
 }
 
-/** Every `.ts` file under these folders or files of the repository. */
+/** Every `.ts` and `.tsx` file under these folders or files of the repository. */
 export function readTree(root: string, places: readonly string[]): Tree {
   const tree = new Map<string, string>();
   const add = (path: string): void => {
-    if (path.endsWith('.ts')) tree.set(path, readFileSync(join(root, path), 'utf8'));
+    if (isSource(path)) tree.set(path, readFileSync(join(root, path), 'utf8'));
   };
   for (const place of places) {
-    if (place.endsWith('.ts')) add(place);
+    if (isSource(place)) add(place);
     else
       for (const name of readdirSync(join(root, place), { recursive: true, encoding: 'utf8' }))
         add(posix.join(place, name));
   }
   return tree;
+}
+
+export function isSource(path: string): boolean {
+  return /\.tsx?$/.test(path);
 }
 
 export function parseTree(tree: Tree): Map<string, Module> {
@@ -52,7 +56,7 @@ function parseModule(path: string, text: string): Module {
       module.opaque.push('an import of a computed name');
       return;
     }
-    const { text: name } = specifier;
+    const name = specifier.text.replace(/\?.*$/, ''); // `?worker&url` says how the build is to load it
     const target = name.startsWith('.') ? posix.join(posix.dirname(path), name) : name;
     module.imports.push({ target, isType });
   };
@@ -74,7 +78,7 @@ function parseModule(path: string, text: string): Module {
       const { text: name } = node.expression;
       if (name === 'Function') module.opaque.push('a function made of text');
       // A worker's script is an import too.
-      if (name === 'URL' && isOwnUrl(node.arguments?.[1]) && /\.[jt]s$/.test(literalText(node.arguments?.[0]))) {
+      if (name === 'URL' && isOwnUrl(node.arguments?.[1]) && /\.[jt]sx?$/.test(literalText(node.arguments?.[0]))) {
         follow(node.arguments?.[0], false);
       }
       module.paths.add(`new ${name}${node.arguments?.length ? '(...)' : '()'}`);

@@ -22,9 +22,11 @@ const METHODS = ['GET', 'POST', 'DELETE'] as const;
 export interface AppOptions {
   /** Told of every failure that is not the client's. */
   report?: (error: unknown) => void;
+  /** The pages, as bytes; an edge that serves them itself gives none. */
+  pages?: Hono | undefined;
 }
 
-export function createApp(ports: Ports, { report = () => undefined }: AppOptions = {}): Hono {
+export function createApp(ports: Ports, { report = () => undefined, pages }: AppOptions = {}): Hono {
   const { store, bucket, clock, signer } = ports;
   const app = new Hono();
 
@@ -34,6 +36,7 @@ export function createApp(ports: Ports, { report = () => undefined }: AppOptions
   app.route('/v1', staffRoutes(ports));
   app.route('/v1', proofRoutes(ports));
   app.route('/log', logRoutes(ports));
+  if (pages) app.route('/', pages);
 
   app.get('/v1/service', (c) => {
     const answer: z.infer<typeof serviceSchema> = {

@@ -60,6 +60,15 @@ interface SkewedConfig {
   systemClockOffset: number;
 }
 
+/** Where presigned URLs point: what a page must be allowed to speak to. */
+export function publicOriginOf(
+  options: Pick<S3BucketOptions, 'endpoint' | 'publicEndpoint' | 'bucket' | 'pathStyle'>,
+): string {
+  const url = new URL(options.publicEndpoint ?? options.endpoint);
+  if (options.pathStyle === false) url.hostname = `${options.bucket}.${url.hostname}`;
+  return url.origin;
+}
+
 export function createS3Bucket(options: S3BucketOptions): Bucket {
   const { bucket, region, credentials, clock, pathStyle = true, timeoutMs = 30_000 } = options;
   const client = new S3Client({
@@ -78,9 +87,7 @@ export function createS3Bucket(options: S3BucketOptions): Bucket {
       socketTimeout: timeoutMs,
     },
   });
-  const publicOrigin = new URL(options.publicEndpoint ?? options.endpoint);
-  if (!pathStyle) publicOrigin.hostname = `${bucket}.${publicOrigin.hostname}`;
-  const presign = createPresigner({ credentials, region, endpoint: publicOrigin.origin });
+  const presign = createPresigner({ credentials, region, endpoint: publicOriginOf(options) });
   const pathOf = (key: string): string => (pathStyle ? `/${bucket}/${key}` : `/${key}`);
 
   const send: Sdk = ((command: Parameters<Sdk>[0]) => {

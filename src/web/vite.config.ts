@@ -1,0 +1,76 @@
+/** Builds the pages: one HTML file each, hashed assets, compressed once and for all. `scripts/pages.ts` runs it. */
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { brotliCompressSync, constants, gzipSync } from 'node:zlib';
+import { defineConfig, type Plugin } from 'vite';
+import { assetHeaders, pageFile, pageHeaders, PAGES } from '../../schema/pages.ts';
+
+const ROOT = import.meta.dirname;
+
+/** Where presigned URLs will point, for hosts that serve the files themselves; the Node server writes its own headers. */
+const BUCKET_ORIGIN = process.env['ZEROREEL_S3_PUBLIC_ENDPOINT'] ?? process.env['ZEROREEL_S3_ENDPOINT'] ?? '';
+
+const COMPRESSED = /\.(?:html|js|css|svg)$/;
+
+/** Beside each file, what a browser that takes Brotli or gzip is sent. A file that does not get smaller gets none. */
+function compress(dir: string): void {
+  for (const name of readdirSync(dir, { recursive: true, encoding: 'utf8' })) {
+    if (!COMPRESSED.test(name)) continue;
+    const plain = readFileSync(join(dir, name));
+    const quality = { [constants.BROTLI_PARAM_QUALITY]: constants.BROTLI_MAX_QUALITY };
+    const forms = { br: brotliCompressSync(plain, { params: quality }), gz: gzipSync(plain, { level: 9 }) };
+    for (const [suffix, bytes] of Object.entries(forms)) {
+      if (bytes.length < plain.length) writeFileSync(join(dir, `${name}.${suffix}`), bytes);
+    }
+  }
+}
+
+/** Cloudflare's form of the same headers: https://developers.cloudflare.com/workers/static-assets/headers/ */
+function headersFile(): string {
+  const rule = (path: string, headers: Record<string, string>) =>
+    [path, ...Object.entries(headers).map(([name, value]) => `  ${name}: ${value}`)].join('\n');
+  const pages = PAGES.map((page) => rule(page.path, pageHeaders(page, BUCKET_ORIGIN)));
+  return `${[...pages, rule('/assets/*', assetHeaders(BUCKET_ORIGIN))].join('\n')}\n`;
+}
+
+function finish(): Plugin {
+  let outDir = '';
+  return {
+    name: 'zeroreel: compress and declare headers',
+    configResolved: (config) => {
+      outDir = config.build.outDir;
+    },
+    closeBundle: {
+      order: 'post',
+      sequential: true,
+      handler: () => {
+        writeFileSync(join(outDir, '_headers'), headersFile());
+        compress(outDir);
+      },
+    },
+  };
+}
+
+export default defineConfig({
+  root: ROOT,
+  base: '/',
+  publicDir: false,
+  appType: 'mpa',
+  logLevel: 'warn',
+  oxc: { jsx: { runtime: 'automatic', importSource: 'preact' } },
+  worker: { format: 'es' },
+  build: {
+    target: 'es2023',
+    emptyOutDir: true,
+    // No inline anything: the policy allows none, data: URLs neither.
+    assetsInlineLimit: 0,
+    modulePreload: { polyfill: false },
+    reportCompressedSize: false,
+    sourcemap: false,
+    rolldownOptions: {
+      input: PAGES.map((page) => join(ROOT, pageFile(page))),
+      output: { hashCharacters: 'hex' },
+    },
+  },
+  plugins: [finish()],
+});
