@@ -1,11 +1,9 @@
 /**
  * AWS Signature Version 4, as far as S3 needs it: canonical requests, presigned URLs, signatures of chunks. Pure and
- * synchronous, so that the same lines sign in Node, in a Worker and in a browser, and so that the embedded bucket can verify
- * with them. Source: "Authenticating Requests (AWS Signature Version 4)", Amazon S3 API Reference.
+ * synchronous, so that the same lines sign in Node and in a Worker (`nodejs_compat` has these two of `node:crypto`), and so that
+ * the embedded bucket can verify with them. Source: "Authenticating Requests (AWS Signature Version 4)", Amazon S3 API Reference.
  */
-import { hmac } from '@noble/hashes/hmac.js';
-import { sha256 } from '@noble/hashes/sha2.js';
-import { toHex, utf8 } from '../../../crypto/format/bytes.ts';
+import { createHash, createHmac } from 'node:crypto';
 
 export const ALGORITHM = 'AWS4-HMAC-SHA256';
 /** What stands for the body's hash where the signer does not bind the body. */
@@ -105,16 +103,18 @@ export function canonicalRequest(request: SignedRequest): string {
   ].join('\n');
 }
 
+const hmac = (key: string | Uint8Array, text: string) => createHmac('sha256', key).update(text);
+
 export function signingKey(secretAccessKey: string, scope: Scope): Uint8Array {
-  let key = hmac(sha256, utf8(`AWS4${secretAccessKey}`), utf8(scope.day));
-  for (const part of [scope.region, scope.service, 'aws4_request']) key = hmac(sha256, key, utf8(part));
+  let key: Uint8Array = hmac(`AWS4${secretAccessKey}`, scope.day).digest();
+  for (const part of [scope.region, scope.service, 'aws4_request']) key = hmac(key, part).digest();
   return key;
 }
 
 /** The signature of a request, 64 hex digits; `date` in the form of `amzDate`. */
 export function requestSignature(key: Uint8Array, date: string, scope: Scope, request: SignedRequest): string {
-  const digest = toHex(sha256(utf8(canonicalRequest(request))));
-  return toHex(hmac(sha256, key, utf8([ALGORITHM, date, scopeText(scope), digest].join('\n'))));
+  const digest = createHash('sha256').update(canonicalRequest(request)).digest('hex');
+  return hmac(key, `${ALGORITHM}\n${date}\n${scopeText(scope)}\n${digest}`).digest('hex');
 }
 
 /** Keeps the signing key of one day: four of a signature's five HMACs do not change before midnight UTC. */
