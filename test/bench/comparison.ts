@@ -19,7 +19,7 @@ export interface Run {
 
 export interface Contender {
   name: string;
-  run(): Promise<Run> | Run;
+  run: () => Promise<Run> | Run;
 }
 
 export interface Comparison {

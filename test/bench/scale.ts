@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { purge } from '../../src/server/jobs/purge.ts';
-import { media, type TestExam, TestRecorder } from '../server/recorder.ts';
+import { media, type TestExam, type TestRecorder } from '../server/recorder.ts';
 import { DAY_MS, expectStatus, Stage } from '../server/stage.ts';
 import type { Comparison, Run } from './comparison.ts';
 import type { Workshop } from './programs.ts';

@@ -41,9 +41,9 @@ export async function transfers(mebibytes: number, workshop: Workshop): Promise<
 interface Program {
   name: string;
   isEncrypted: boolean;
-  put(slot: string): ReturnType<Workshop['time']>;
+  put: (slot: string) => ReturnType<Workshop['time']>;
   /** Brings back what `put` stored in this slot, as the file whose path it answers. */
-  get(slot: string): Promise<Awaited<ReturnType<Workshop['time']>> & { path: string }>;
+  get: (slot: string) => Promise<Awaited<ReturnType<Workshop['time']>> & { path: string }>;
 }
 
 function bothWays(
