@@ -58,21 +58,46 @@ export function fromHex(text: string): Bytes {
   return Uint8Array.from({ length: text.length / 2 }, (_, i) => Number.parseInt(text.slice(2 * i, 2 * i + 2), 16));
 }
 
+const BASE64URL = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
+/** Both characters of 12 bits. */
+const BASE64URL_PAIRS = Array.from({ length: 4096 }, (_, bits) => BASE64URL[bits >> 6]! + BASE64URL[bits & 63]!);
+/** The six bits of a character by its code; 64 for what is no base64url. */
+const BASE64URL_BITS = Uint8Array.from({ length: 128 }, (_, code) => {
+  const bits = BASE64URL.indexOf(String.fromCharCode(code));
+  return bits === -1 ? 64 : bits;
+});
+
 /** RFC 4648 section 5, without padding. */
 export function toBase64Url(bytes: Uint8Array): string {
-  let binary = '';
-  for (let i = 0; i < bytes.length; i += 0x8000) binary += String.fromCharCode(...bytes.subarray(i, i + 0x8000));
-  return btoa(binary).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '');
+  let text = '';
+  const whole = bytes.length - (bytes.length % 3);
+  for (let i = 0; i < whole; i += 3) {
+    const bits = (bytes[i]! << 16) | (bytes[i + 1]! << 8) | bytes[i + 2]!;
+    text += BASE64URL_PAIRS[bits >> 12]! + BASE64URL_PAIRS[bits & 4095]!;
+  }
+  if (bytes.length - whole === 1) return text + BASE64URL_PAIRS[bytes[whole]! << 4]!;
+  if (bytes.length - whole === 0) return text;
+  const bits = (bytes[whole]! << 10) | (bytes[whole + 1]! << 2);
+  return text + BASE64URL_PAIRS[bits >> 6]! + BASE64URL[bits & 63]!;
 }
 
 /** The inverse of `toBase64Url`, canonical: one text per byte string, so unused bits must be zero and padding is refused. */
 export function fromBase64Url(text: string): Bytes {
-  if (!/^[A-Za-z0-9_-]*$/.test(text) || text.length % 4 === 1) {
-    throw new ProtocolError('format', 'expected base64url without padding');
+  if (text.length % 4 === 1) throw new ProtocolError('format', 'expected base64url without padding');
+  const bytes = new Uint8Array(Math.floor((text.length * 3) / 4));
+  let bits = 0;
+  let left = 0;
+  let at = 0;
+  for (let i = 0; i < text.length; i++) {
+    const six = BASE64URL_BITS[text.charCodeAt(i)] ?? 64;
+    if (six === 64) throw new ProtocolError('format', 'expected base64url without padding');
+    bits = ((bits << 6) | six) & 0xfff;
+    left += 6;
+    if (left < 8) continue;
+    left -= 8;
+    bytes[at++] = bits >> left;
   }
-  const binary = atob(text.replaceAll('-', '+').replaceAll('_', '/'));
-  const bytes = Uint8Array.from(binary, (character) => character.charCodeAt(0));
-  if (toBase64Url(bytes) !== text) throw new ProtocolError('format', 'base64url is not canonical');
+  if ((bits & ((1 << left) - 1)) !== 0) throw new ProtocolError('format', 'base64url is not canonical');
   return bytes;
 }
 
