@@ -2,7 +2,7 @@ import { and, asc, gt, lt, lte, sql } from 'drizzle-orm';
 import { recordings } from '../../../../schema/tables.ts';
 import type { Store } from '../../store.ts';
 import type { SqlDriver, Statement } from './driver.ts';
-import { appendEntry, guard, type Reads, statement } from './statements.ts';
+import { appendEntry, guard, limited, type Reads, statement } from './statements.ts';
 
 export type DeletionStore = Pick<
   Store,
@@ -29,7 +29,7 @@ export function deletionStore(driver: SqlDriver, db: Reads): DeletionStore {
       ),
     )
     .orderBy(asc(recordings.deleteByMs), asc(recordings.id))
-    .limit(sql.placeholder('limit'))
+    .limit(limited())
     .prepare();
   const unverified = db
     .select()
@@ -43,7 +43,7 @@ export function deletionStore(driver: SqlDriver, db: Reads): DeletionStore {
       ),
     )
     .orderBy(asc(recordings.id))
-    .limit(sql.placeholder('limit'))
+    .limit(limited())
     .prepare();
 
   /** Everything of one recording in `table`. */

@@ -2,7 +2,7 @@ import { and, asc, desc, eq, gt, sql } from 'drizzle-orm';
 import { policies } from '../../../../schema/tables.ts';
 import type { Store } from '../../store.ts';
 import type { SqlDriver } from './driver.ts';
-import { appendEntry, guard, insertInto, type Reads } from './statements.ts';
+import { appendEntry, guard, insertInto, limited, type Reads } from './statements.ts';
 
 export type ExamStore = Pick<Store, 'publishPolicy' | 'latestPolicy' | 'policyByHash' | 'exams'>;
 
@@ -13,7 +13,7 @@ export function examStore(driver: SqlDriver, db: Reads): ExamStore {
     .from(policies)
     .where(eq(policies.examId, sql.placeholder('examId')))
     .orderBy(desc(policies.seq))
-    .limit(1)
+    .limit(limited(1))
     .prepare();
   const byHash = db
     .select()
@@ -30,7 +30,7 @@ export function examStore(driver: SqlDriver, db: Reads): ExamStore {
       ),
     )
     .orderBy(asc(policies.examId))
-    .limit(sql.placeholder('limit'))
+    .limit(limited())
     .prepare();
 
   return {

@@ -3,7 +3,7 @@ import { checkpoints, logEntries, tiles } from '../../../../schema/tables.ts';
 import { toHex } from '../../../../crypto/format/bytes.ts';
 import type { Store } from '../../store.ts';
 import type { SqlDriver } from './driver.ts';
-import { appendEntry, guard, insertInto, type Reads, statement } from './statements.ts';
+import { appendEntry, guard, insertInto, limited, type Reads, statement } from './statements.ts';
 
 export type LogStore = Pick<
   Store,
@@ -28,7 +28,7 @@ export function logStore(driver: SqlDriver, db: Reads): LogStore {
     .from(logEntries)
     .where(gte(logEntries.index, sql.placeholder('from')))
     .orderBy(asc(logEntries.index))
-    .limit(sql.placeholder('limit'))
+    .limit(limited())
     .prepare();
   const ofRecording = db
     .select(indexed)
@@ -36,20 +36,20 @@ export function logStore(driver: SqlDriver, db: Reads): LogStore {
     .where(eq(logEntries.recordingId, sql.placeholder('recordingId')))
     .orderBy(asc(logEntries.index))
     .prepare();
-  const newest = db.select().from(checkpoints).orderBy(desc(checkpoints.size)).limit(1).prepare();
+  const newest = db.select().from(checkpoints).orderBy(desc(checkpoints.size)).limit(limited(1)).prepare();
   const atMost = db
     .select()
     .from(checkpoints)
     .where(lte(checkpoints.size, sql.placeholder('size')))
     .orderBy(desc(checkpoints.size))
-    .limit(1)
+    .limit(limited(1))
     .prepare();
   const checkpointsFrom = db
     .select()
     .from(checkpoints)
     .where(gte(checkpoints.size, sql.placeholder('from')))
     .orderBy(asc(checkpoints.size))
-    .limit(sql.placeholder('limit'))
+    .limit(limited())
     .prepare();
   const tile = db
     .select()

@@ -1,7 +1,7 @@
 import { and, asc, eq, gt, sql } from 'drizzle-orm';
 import { epochs, grants, pending, recordings, tracks, wraps } from '../../../../schema/tables.ts';
 import type { Store, WrapRow } from '../../store.ts';
-import type { Reads } from './statements.ts';
+import { limited, type Reads } from './statements.ts';
 
 export type RecordingReads = Pick<
   Store,
@@ -70,7 +70,7 @@ export function recordingReads(db: Reads): RecordingReads {
     .from(recordings)
     .where(and(eq(recordings.examId, sql.placeholder('examId')), gt(recordings.id, sql.placeholder('cursor'))))
     .orderBy(asc(recordings.id))
-    .limit(sql.placeholder('limit'))
+    .limit(limited())
     .prepare();
   const pendingOf = db
     .select({ track: pending.track, seq: pending.seq, bytes: pending.bytes, sha256: pending.sha256 })
@@ -89,7 +89,7 @@ export function recordingReads(db: Reads): RecordingReads {
         UNION ALL SELECT id FROM recordings WHERE state = 'open' AND uploads_until_ms < ${sql.placeholder('endedBefore')})`,
     )
     .orderBy(asc(recordings.seenMs), asc(recordings.id))
-    .limit(sql.placeholder('limit'))
+    .limit(limited())
     .prepare();
 
   return {
