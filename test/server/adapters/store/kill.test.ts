@@ -5,29 +5,35 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import Database from 'better-sqlite3';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { decodeEntry } from '../../../../crypto/log/entry.ts';
 import { openSqliteStore } from '../../../../src/server/adapters/sqlite.ts';
 import type { Store } from '../../../../src/server/store.ts';
+import { type Bundle, bundle } from '../../../bundle.ts';
 import { OPENED_MS, story } from './rows.ts';
 import type { Acknowledged } from './writer.ts';
 
-/** SLOW=1 runs what is claimed in the README; the default is what every commit can afford. */
-const ROUNDS = process.env['SLOW'] === '1' ? 1000 : 25;
-const WRITER = fileURLToPath(new URL('writer.ts', import.meta.url));
+/** KILLS=n as many as asked, SLOW=1 what is claimed in the README; the default is what every commit can afford. */
+const ROUNDS = Number(process.env['KILLS'] ?? (process.env['SLOW'] === '1' ? 1000 : 25));
 
 const folder = mkdtempSync(join(tmpdir(), 'zeroreel-kill-'));
 
+let writer: Bundle;
+
+beforeAll(async () => {
+  writer = await bundle('test/server/adapters/store/writer.ts');
+});
+
 afterAll(() => {
+  writer.remove();
   rmSync(folder, { recursive: true });
 });
 
 type Writer = ChildProcessByStdio<null, Readable, null>;
 
 const startWriter = (path: string, rounds: number): Writer =>
-  spawn(process.execPath, ['--import', 'tsx', WRITER, path, String(rounds)], { stdio: ['ignore', 'pipe', 'inherit'] });
+  spawn(process.execPath, [writer.path, path, String(rounds)], { stdio: ['ignore', 'pipe', 'inherit'] });
 
 /** Everything that the writer reported; kills it after `limit` reports. */
 async function reportsOf(writer: Writer, limit = Infinity): Promise<Acknowledged[]> {
@@ -100,6 +106,7 @@ describe('a process that is killed with SIGKILL', () => {
       expectWhole(path);
       checked += reports.length;
     }
+    process.stderr.write(`${ROUNDS} kills of the store: ${checked} acknowledged writes, all there\n`);
     expect(checked).toBeGreaterThan(ROUNDS);
   });
 });
