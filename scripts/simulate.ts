@@ -1,50 +1,64 @@
-/**
- * Plays simulated histories and looks for one that breaks a promise: `npx tsx scripts/simulate.ts --seeds 5000 [--seed 1] [--json]`.
- * Exit codes: 0 every promise held, 1 one was broken (printed with the command that plays it again), 2 wrong usage.
- */
+/** Plays simulated histories on all cores and looks for one that breaks a promise. */
 import { parseArgs } from 'node:util';
-import { Simulator } from '../test/simulation/history.ts';
-import { addOutcome, describeTotals, noTotals } from '../test/simulation/totals.ts';
+import { commandFor, playSeeds } from '../test/simulation/crew.ts';
+import { describeTotals } from '../test/simulation/totals.ts';
 
-const USAGE = `usage: npx tsx scripts/simulate.ts --seeds N [--seed FIRST] [--json]
+const USAGE = `usage: npx tsx scripts/simulate.ts --seeds N [--seed FIRST] [--players N] [--json]
 
   --seeds N      how many histories to play
   --seed FIRST   the first seed, default 1; with --seeds 1 it plays one history again
+  --players N    threads, default one for each core
   --json         totals as one JSON object on standard output
+
+Exit codes: 0 every promise held, 1 one was broken (printed with the command that plays it again), 64 wrong usage.
 
 $ npx tsx scripts/simulate.ts --seeds 5000
 `;
+/** How often progress is told where standard error is no terminal. */
+const LINES = 50;
 
-function whole(text: string | undefined): number | undefined {
-  return text !== undefined && /^\d{1,9}$/.test(text) ? Number(text) : undefined;
+function whole(text: string): number | undefined {
+  return /^\d{1,9}$/.test(text) ? Number(text) : undefined;
 }
 
 async function main(): Promise<number> {
   const { values } = parseArgs({
-    options: { seeds: { type: 'string' }, seed: { type: 'string', default: '1' }, json: { type: 'boolean' } },
+    options: {
+      seeds: { type: 'string', default: '' },
+      seed: { type: 'string', default: '1' },
+      players: { type: 'string' },
+      json: { type: 'boolean', default: false },
+    },
   });
   const [count, first] = [whole(values.seeds), whole(values.seed)];
-  if (count === undefined || first === undefined || count < 1) {
+  const players = values.players === undefined ? undefined : whole(values.players);
+  if (count === undefined || first === undefined || count < 1 || players === 0) {
     process.stderr.write(USAGE);
-    return 2;
+    return 64;
   }
-  const simulator = await Simulator.create();
-  const totals = noTotals();
   const began = performance.now();
-  for (let seed = first; seed < first + count; seed++) {
-    const outcome = await simulator.play(seed);
-    addOutcome(totals, outcome);
-    if (outcome.broken) {
-      const { promise, at, step } = outcome.broken;
-      console.error(`seed ${seed} broke a promise at ${new Date(at).toISOString()}, step ${step}: ${promise}`);
-      console.error(`play it again: npx tsx scripts/simulate.ts --seeds 1 --seed ${seed}`);
-      return 1;
-    }
-    if (process.stderr.isTTY && seed % 100 === 0) process.stderr.write(`\r${seed - first + 1} of ${count}`);
-  }
-  const seconds = (performance.now() - began) / 1000;
-  console.log(values.json === true ? JSON.stringify({ ...totals, seconds }) : describeTotals(totals, seconds));
-  return 0;
+  const seconds = () => (performance.now() - began) / 1000;
+  let told = 0;
+  const { totals, broken } = await playSeeds({
+    first,
+    count,
+    ...(players !== undefined && { players }),
+    onProgress: ({ seeds }) => {
+      const line = `${seeds} of ${count}, ${(seeds / seconds()).toFixed(0)} a second`;
+      if (process.stderr.isTTY) process.stderr.write(`\r${line}`);
+      else if (seeds >= told + count / LINES) {
+        told = seeds;
+        process.stderr.write(`${line}\n`);
+      }
+    },
+  });
+  if (process.stderr.isTTY) process.stderr.write('\n');
+  console.log(values.json ? JSON.stringify({ ...totals, seconds: seconds() }) : describeTotals(totals, seconds()));
+  if (!broken) return 0;
+  const { seed, promise, at, step } = broken;
+  console.error(`seed ${seed} broke a promise at ${new Date(at).toISOString()}, step ${step}: ${promise}`);
+  console.error(`play it again: ${commandFor(seed)}`);
+  return 1;
 }
 
 process.exitCode = await main();

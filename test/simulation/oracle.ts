@@ -12,6 +12,7 @@ import { CLOCK_SKEW_MS } from '../../src/server/core/retention.ts';
 import type { ObjectPromise, Signer } from '../../src/server/ports.ts';
 import { vkeyOf } from '../../src/server/signing.ts';
 import type { MemoryDriver } from './memory-driver.ts';
+import type { Counts } from './situations.ts';
 import type { SimulatedBucket, SimulatedVault, Witness } from './stores.ts';
 import type { Timeline } from './timeline.ts';
 
@@ -21,6 +22,9 @@ export interface Broken {
   step: number;
   promise: string;
 }
+
+const DAY_MS = 86_400_000;
+const LEAP_DAY_MS = Date.UTC(2028, 1, 29);
 
 interface Owed {
   deleteBy: number;
@@ -40,6 +44,7 @@ interface Owed {
 export class Oracle implements Witness {
   readonly #timeline: Timeline;
   readonly #driver: MemoryDriver;
+  readonly #counts: Counts;
   readonly #owed = new Map<string, Owed>();
   readonly #anomalies = new Map<string, string>();
   #bucket!: SimulatedBucket;
@@ -47,13 +52,13 @@ export class Oracle implements Witness {
   #known = 0;
   /** The first broken promise: it ends the history. */
   broken: Broken | undefined;
-  readonly counts = { created: 0, removed: 0, returned: 0, acknowledged: 0, anomalies: 0, verified: 0, entries: 0 };
 
-  constructor(timeline: Timeline, driver: MemoryDriver) {
+  constructor(timeline: Timeline, driver: MemoryDriver, counts: Counts) {
     this.#timeline = timeline;
     this.#driver = driver;
-    driver.onCommit = () => {
-      this.#readLog();
+    this.#counts = counts;
+    driver.onCommit = (statements) => {
+      if (statements.some(({ sql }) => sql.includes('log_entries'))) this.#readLog();
     };
   }
 
@@ -72,18 +77,17 @@ export class Oracle implements Witness {
   }
 
   created(key: string): void {
-    this.counts.created++;
+    this.#counts.created++;
     const owed = this.#owed.get(key.slice(0, 22));
     if (!owed) this.breaks('an object exists without an obligation in the log');
     else if (owed.isVerified) this.breaks('an object came back after its deletion was verified');
     else if (owed.isIntended) {
-      this.counts.returned++;
+      this.#counts.returned++;
       owed.returned++;
     }
   }
 
   removed(key: string, isLast: boolean): void {
-    this.counts.removed++;
     const owed = this.#owed.get(key.slice(0, 22));
     if (!owed || !isLast) return;
     if (owed.acknowledged.has(key) && !this.#mayBeGone(owed))
@@ -127,7 +131,7 @@ export class Oracle implements Witness {
     }
     if (owed.deleteBy > deleteBy) this.breaks('delete_by was put off');
     for (const key of keys) {
-      if (!owed.acknowledged.has(key)) this.counts.acknowledged++;
+      if (!owed.acknowledged.has(key)) this.#counts.acknowledged++;
       owed.acknowledged.add(key);
       if (!this.#bucket.has(key) && !this.#mayBeGone(owed))
         this.breaks('a receipt counts an object that is not stored');
@@ -155,6 +159,7 @@ export class Oracle implements Witness {
 
   /** Keys, or a URL to read by, were handed to a reader whose request began when the server's clock said `askedMs`. */
   handedOut(recordingId: string, askedMs: number, wasIntended: boolean): void {
+    this.#counts.handedOut++;
     if (wasIntended) this.breaks('a recording was readable after its deletion had begun');
     const owed = this.#owed.get(recordingId);
     if (owed && askedMs >= owed.deleteBy) this.breaks('a recording was readable after delete_by');
@@ -186,6 +191,11 @@ export class Oracle implements Witness {
     return [...this.#owed.values()].map(({ deleteBy }) => deleteBy);
   }
 
+  /** Whether some deletion was begun and is not verified. */
+  isDeleting(): boolean {
+    return [...this.#owed.values()].some(({ isIntended, isVerified }) => isIntended !== isVerified);
+  }
+
   isAllVerified(): boolean {
     return [...this.#owed.values()].every(({ isVerified }) => isVerified);
   }
@@ -194,7 +204,7 @@ export class Oracle implements Witness {
     const rows = this.#driver.read('SELECT bytes FROM log_entries WHERE position >= ? ORDER BY position', this.#known);
     for (const [bytes] of rows) {
       this.#known++;
-      this.counts.entries++;
+      this.#counts.entries++;
       this.#accept(decodeEntry(bytes as Uint8Array));
     }
   }
@@ -202,6 +212,9 @@ export class Oracle implements Witness {
   #accept(entry: LogEntry): void {
     switch (entry.type) {
       case 'recording.opened':
+        this.#counts.opened++;
+        if (entry.at < LEAP_DAY_MS && entry.delete_by > LEAP_DAY_MS + DAY_MS) this.#counts.leapDays++;
+        if (entry.delete_by >= LEAP_DAY_MS && entry.delete_by < LEAP_DAY_MS + DAY_MS) this.#counts.leapDeadlines++;
         this.#owed.set(entry.recording, {
           deleteBy: entry.delete_by,
           firstDeleteBy: entry.delete_by,
@@ -214,9 +227,11 @@ export class Oracle implements Witness {
         });
         return;
       case 'recording.reopened':
+        this.#counts.resumed++;
         this.#owed.get(entry.recording)!.epochs.add(entry.epoch);
         return;
       case 'erasure.requested': {
+        this.#counts.erased++;
         const owed = this.#owed.get(entry.recording)!;
         owed.erasedAt ??= this.#timeline.now;
         owed.deleteBy = Math.min(owed.deleteBy, entry.delete_by);
@@ -247,14 +262,14 @@ export class Oracle implements Witness {
         if (stored > 0) this.breaks('a deletion was verified while something was stored');
         if (inFlight > 0) this.breaks('a deletion was verified while an upload was under way');
         this.#owed.get(entry.recording)!.isVerified = true;
-        this.counts.verified++;
+        this.#counts.verified++;
         for (const name of this.#anomalies.values()) {
           if (name.startsWith(entry.recording)) this.breaks('a deletion was verified while its anomaly was open');
         }
         return;
       }
       case 'anomaly.found': {
-        this.counts.anomalies++;
+        this.#counts.anomalies++;
         const name = `${entry.recording ?? ''} ${entry.kind}`;
         if ([...this.#anomalies.values()].includes(name)) this.breaks('an anomaly was logged twice');
         this.#anomalies.set(entry.anomaly, name);
@@ -267,7 +282,11 @@ export class Oracle implements Witness {
       case 'key.enrolled':
       case 'key.revoked':
       case 'recording.closed':
+        this.#counts.closed++;
+        return;
       case 'recording.abandoned':
+        this.#counts.abandoned++;
+        return;
       case 'access.released':
       case 'grant.added':
       case 'export.declared':

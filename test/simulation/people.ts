@@ -4,6 +4,7 @@ import type * as api from '../../schema/api.ts';
 import type { Oracle } from './oracle.ts';
 import type { Random } from './random.ts';
 import { ConnectionLost, type SimulatedServer } from './server.ts';
+import type { Counts } from './situations.ts';
 import type { SimulatedBucket } from './stores.ts';
 import { type EpochTape, keyIdOf, keyOf, type Step, type Tape } from './tape.ts';
 import type { Timeline } from './timeline.ts';
@@ -14,6 +15,7 @@ export interface World {
   oracle: Oracle;
   servers: SimulatedServer[];
   bucket: SimulatedBucket;
+  counts: Counts;
   staffToken: string;
 }
 
@@ -150,6 +152,7 @@ export async function read(world: World, tape: Tape): Promise<void> {
   try {
     const answer = await server.fetch('POST', `/recordings/${tape.recordingId}/${path}`, world.staffToken, body);
     if (answer.status < 300) oracle.handedOut(tape.recordingId, askedMs, wasIntended);
+    if (answer.status === 410) world.counts.turnedAway++;
   } catch (error) {
     if (!(error instanceof ConnectionLost)) throw error;
   }

@@ -7,7 +7,9 @@ import { sweep } from '../../src/server/jobs/sweep.ts';
 import { BucketError, type Ports } from '../../src/server/ports.ts';
 import { StoreError } from '../../src/server/store.ts';
 import { type Door, type Gate, throughGate } from './gate.ts';
+import { plainAnswer, plainRequest } from './plain-http.ts';
 import type { Random } from './random.ts';
+import type { Counts } from './situations.ts';
 import type { Timeline } from './timeline.ts';
 
 const JOBS = { abandon, heartbeat, publish, purge, sweep };
@@ -38,27 +40,28 @@ export class SimulatedServer {
   readonly #timeline: Timeline;
   readonly #random: Random;
   readonly #ports: Omit<Ports, 'clock'>;
+  readonly #counts: Counts;
   #trouble: Trouble = CALM;
   /** Ms ahead of true time. */
   clockOffsetMs: number;
   #life = 0;
-  #app: ReturnType<typeof createApp> | undefined;
+  /** None while the process is down. */
   #gated: Ports | undefined;
+  #app: ReturnType<typeof createApp> | undefined;
   #waiting = new Set<(lost: ConnectionLost) => void>();
-  /** How often a port failed, and how often the process died. */
-  readonly counts = { faults: 0, deaths: 0 };
 
-  constructor(timeline: Timeline, random: Random, ports: Omit<Ports, 'clock'>, clockOffsetMs: number) {
+  constructor(timeline: Timeline, random: Random, ports: Omit<Ports, 'clock'>, clockOffsetMs: number, counts: Counts) {
     this.#timeline = timeline;
     this.#random = random;
     this.#ports = ports;
     this.clockOffsetMs = clockOffsetMs;
+    this.#counts = counts;
     this.#start();
   }
 
   set trouble(trouble: Trouble) {
     this.#trouble = trouble;
-    if (!this.#app) this.#start();
+    if (!this.#gated) this.#start();
   }
 
   now(): number {
@@ -69,19 +72,20 @@ export class SimulatedServer {
     const life = ++this.#life;
     const ports = { ...this.#ports, clock: { now: () => this.now() } };
     this.#gated = throughGate(ports, this.#gate(life), 3);
-    this.#app = createApp(this.#gated);
+    this.#app = undefined;
   }
 
   #die(): void {
-    this.counts.deaths++;
     this.#life++;
-    this.#app = undefined;
+    this.#gated = undefined;
     const waiting = [...this.#waiting];
     this.#waiting.clear();
     for (const lose of waiting) lose(new ConnectionLost('the server died'));
     const downMs = this.#random.magnitude(1_000, 6 * 3_600_000);
     this.#timeline.at(this.#timeline.now + downMs, () => {
-      if (!this.#app) this.#start();
+      if (this.#gated) return;
+      this.#counts.restarts++;
+      this.#start();
     });
   }
 
@@ -93,14 +97,23 @@ export class SimulatedServer {
       await this.#wait(waits);
       if (isDead()) return NEVER;
       if (this.#random.chance(dies)) {
-        if (this.#random.chance(0.5)) await perform();
-        if (!isDead()) this.#die();
+        const isDone = this.#random.chance(0.5);
+        if (isDone) await perform();
+        if (isDead()) return NEVER;
+        this.#counts[isDone ? 'lateDeaths' : 'deaths']++;
+        this.#die();
         return NEVER;
       }
       const fate = this.#random.next();
-      if (fate < fails / 2) throw this.#failure(door, call);
+      if (fate < fails / 2) {
+        this.#counts.failed++;
+        throw failureOf(door, call);
+      }
       const answer = await perform();
-      if (fate < fails) throw this.#failure(door, call);
+      if (fate < fails) {
+        this.#counts.unanswered++;
+        throw failureOf(door, call);
+      }
       await this.#wait(waits);
       return isDead() ? NEVER : answer;
     };
@@ -112,13 +125,6 @@ export class SimulatedServer {
     }
   }
 
-  #failure(door: Door, call: string): Error {
-    this.counts.faults++;
-    return door === 'bucket'
-      ? new BucketError('unavailable', `simulated failure of ${call}`)
-      : new StoreError('unavailable', `simulated failure of ${call}`);
-  }
-
   #whileAlive<T>(work: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       this.#waiting.add(reject);
@@ -128,20 +134,19 @@ export class SimulatedServer {
 
   /** Rejects with `ConnectionLost` where the server is down, dies meanwhile, or its answer gets lost on the way. */
   async fetch(method: string, path: string, token: string, body?: unknown): Promise<{ status: number; json: unknown }> {
-    if (!this.#app) throw new ConnectionLost('the server is down');
-    if (this.#random.chance(this.#trouble.fails / 2)) throw new ConnectionLost('the request was lost');
-    const request = new Request(`https://zeroreel.invalid/v1${path}`, {
-      method,
-      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
-      ...(body !== undefined && { body: JSON.stringify(body) }),
-    });
-    const answer = await this.#whileAlive(
-      Promise.resolve(this.#app.fetch(request)).then(async (response) => ({
-        status: response.status,
-        json: (await response.json()) as unknown,
-      })),
-    );
-    if (this.#random.chance(this.#trouble.fails / 2)) throw new ConnectionLost('the answer was lost');
+    if (!this.#gated) throw new ConnectionLost('the server is down');
+    if (this.#random.chance(this.#trouble.fails / 2)) {
+      this.#counts.lostRequests++;
+      throw new ConnectionLost('the request was lost');
+    }
+    // Made when it is first asked: its routes take as long to build as ten requests to answer.
+    this.#app ??= createApp(this.#gated);
+    const response = this.#app.fetch(plainRequest(method, path, token, body));
+    const answer = plainAnswer(await this.#whileAlive(Promise.resolve(response)));
+    if (this.#random.chance(this.#trouble.fails / 2)) {
+      this.#counts.lostAnswers++;
+      throw new ConnectionLost('the answer was lost');
+    }
     return answer;
   }
 
@@ -154,6 +159,12 @@ export class SimulatedServer {
       if (!isExpected(error)) throw error;
     }
   }
+}
+
+function failureOf(door: Door, call: string): Error {
+  return door === 'bucket'
+    ? new BucketError('unavailable', `simulated failure of ${call}`)
+    : new StoreError('unavailable', `simulated failure of ${call}`);
 }
 
 /** Failures of ports and the server's own refusal to go on; anything else that a job throws is a fault of the program. */

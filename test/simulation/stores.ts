@@ -11,6 +11,7 @@ import {
 } from '../../src/server/ports.ts';
 import { StoreError } from '../../src/server/store.ts';
 import type { Random } from './random.ts';
+import type { Counts } from './situations.ts';
 import type { Timeline } from './timeline.ts';
 
 /** How the bucket misbehaves; probabilities are per key and call. */
@@ -45,17 +46,20 @@ export class SimulatedBucket implements Bucket {
   readonly #timeline: Timeline;
   readonly #random: Random;
   readonly #witness: Witness;
+  readonly #counts: Counts;
   readonly #objects = new Map<string, Version[]>();
   readonly #multiparts = new Set<string>();
   readonly #inFlight = new Map<string, number>();
   #versions = 0;
   treachery: Treachery;
 
-  constructor(timeline: Timeline, random: Random, treachery: Treachery, witness: Witness) {
+  constructor(timeline: Timeline, random: Random, treachery: Treachery, witness: Witness, counts: Counts) {
     this.#timeline = timeline;
     this.#random = random;
     this.treachery = treachery;
     this.#witness = witness;
+    this.#counts = counts;
+    if (treachery.isVersioned) counts.versioned++;
   }
 
   get #now(): number {
@@ -82,11 +86,16 @@ export class SimulatedBucket implements Bucket {
   async put(url: string, object: Bytes, durationMs: number): Promise<number> {
     const { pathname, searchParams } = new URL(url);
     const key = pathname.slice(1);
-    if (this.#now > Number(searchParams.get('until'))) return 403;
+    const expires = Number(searchParams.get('until'));
+    if (this.#now > expires) {
+      this.#counts.expired++;
+      return 403;
+    }
     if (Number(searchParams.get('from')) > this.#now + FUTURE_MS) return 403;
     if (Number(searchParams.get('bytes')) !== object.length) return 403;
     this.#inFlight.set(key, (this.#inFlight.get(key) ?? 0) + 1);
     await this.#timeline.sleep(durationMs);
+    if (this.#now > expires) this.#counts.slow++;
     this.#inFlight.set(key, this.#inFlight.get(key)! - 1);
     if (this.has(key)) return 412;
     const version = { versionId: this.#newVersion(), isMarker: false, object };
@@ -101,6 +110,7 @@ export class SimulatedBucket implements Bucket {
   }
 
   leaveMultipart(key: string): void {
+    this.#counts.multiparts++;
     this.#multiparts.add(key);
   }
 
@@ -142,8 +152,11 @@ export class SimulatedBucket implements Bucket {
   async deleteVersions(versions: readonly ObjectVersion[]): Promise<{ key: string; code: string }[]> {
     const refused: { key: string; code: string }[] = [];
     for (const { key, versionId } of versions) {
-      if (this.#random.chance(this.treachery.refusesDelete)) refused.push({ key, code: 'InternalError' });
-      else if (!this.#random.chance(this.treachery.lies)) this.#delete(key, versionId);
+      if (this.#random.chance(this.treachery.refusesDelete)) {
+        this.#counts.refused++;
+        refused.push({ key, code: 'InternalError' });
+      } else if (this.#random.chance(this.treachery.lies)) this.#counts.lies++;
+      else this.#delete(key, versionId);
     }
     return refused;
   }
