@@ -215,20 +215,26 @@ export const enrolKeyRequest = z.strictObject({ document: recordSchema(8192) });
 export const keysResponse = z.object({ keys: z.array(z.object({ key_id: idSchema, op: u16, document: z.string() })) });
 
 export const roleSchema = z.enum(['admin', 'instructor', 'compliance']);
-export const tokenRequest = z.strictObject({
-  role: roleSchema,
-  /** Shown in lists: no control characters, which terminals obey. */
-  label: z
-    .string()
-    .max(100)
-    .regex(/^[^\p{Cc}]+$/u, 'expected text without control characters'),
-  days: z.number().int().min(1).max(366),
-});
+const tokenSchema = z.string().regex(/^[A-Za-z0-9._~+/=-]{8,200}$/, 'expected a token');
+export const tokenRequest = z
+  .strictObject({
+    role: roleSchema,
+    /** Shown in lists: no control characters, which terminals obey. */
+    label: z
+      .string()
+      .max(100)
+      .regex(/^[^\p{Cc}]+$/u, 'expected text without control characters'),
+    days: z.number().int().min(1).max(366),
+    /** The exams that it is bound to; absent: to none. An administrator's is bound to none. */
+    exam_ids: z.array(idSchema).min(1).max(100).optional(),
+  })
+  .refine(({ role, exam_ids: ids }) => role !== 'admin' || ids === undefined, 'an admin token is bound to no exams');
 export const tokenResponse = z.object({
   /** Shown once; the server keeps its hash. */
   token: z.string(),
   prefix: z.string(),
   role: roleSchema,
+  exam_ids: z.array(idSchema).nullable(),
   expires_ms: uint,
 });
 export const tokensResponse = z.object({
@@ -240,8 +246,36 @@ export const tokensResponse = z.object({
       created_ms: uint,
       expires_ms: uint,
       revoked_ms: uint.nullable(),
+      exam_ids: z.array(idSchema).nullable(),
+      /** To the hour; null: never. */
+      last_used_ms: uint.nullable(),
     }),
   ),
+});
+
+// ---- sessions -----------------------------------------------------------------------------------------------------------------
+export const challengeResponse = z.object({ challenge: hashSchema, expires_ms: uint });
+/** An enrolled identity proves that it holds its key (PROTOCOL.md section 11.1), or a token is shown. */
+export const sessionRequest = z.union([
+  z.strictObject({
+    /** Ed25519 key, 32 bytes. */
+    identity: hashSchema,
+    challenge: hashSchema,
+    /** Where it signs in, e.g. `https://zeroreel.example.edu`: what the browser's address bar says. */
+    origin: z.string().min(1).max(300),
+    /** Sign(identity, "session", H("session", challenge || lp16 origin)), 64 bytes. */
+    signature: z.string().regex(/^[A-Za-z0-9_-]{85}[AQgw]$/, 'expected 64 bytes as base64url'),
+  }),
+  z.strictObject({ token: tokenSchema }),
+]);
+/** Who is asking. The session itself is a cookie that no page's code can read. */
+export const sessionResponse = z.object({
+  role: roleSchema,
+  /** Who signed in by an identity may ask about the exams whose newest policy names it; null for a token. */
+  identity: hashSchema.nullable(),
+  /** The exams that a token is bound to; null: to none. */
+  exam_ids: z.array(idSchema).nullable(),
+  expires_ms: uint,
 });
 
 // ---- jobs -------------------------------------------------------------------------------------------------------------------------

@@ -23,6 +23,13 @@ const blob = customType<{ data: Bytes; driverData: Uint8Array | ArrayBuffer | nu
   toDriver: (value) => value,
 });
 
+/** A JSON array of ids, or NULL; drizzle's own JSON column would write the text `null`. */
+const idList = customType<{ data: readonly string[] | null; driverData: string | null }>({
+  dataType: () => 'text',
+  fromDriver: (value) => (value === null ? null : (JSON.parse(value) as string[])),
+  toDriver: (value) => (value === null ? null : JSON.stringify(value)),
+});
+
 export const must = sqliteTable('must', { held: integer('held').notNull() }, () => [check('must_hold', sql`held = 1`)]);
 
 export const logEntries = sqliteTable(
@@ -231,10 +238,59 @@ export const tokens = sqliteTable(
     createdMs: integer('created_ms').notNull(),
     expiresMs: integer('expires_ms').notNull(),
     revokedMs: integer('revoked_ms'),
+    examIds: idList('exam_ids'),
+    lastUsedMs: integer('last_used_ms'),
   },
   (table) => [
     index('tokens_by_prefix').on(table.prefix),
     check('tokens_know_their_roles', sql`role IN ('admin', 'instructor', 'compliance')`),
+  ],
+);
+
+export const sessions = sqliteTable(
+  'sessions',
+  {
+    sessionHash: text('session_hash').primaryKey(),
+    role: text('role', { enum: ['admin', 'instructor', 'compliance'] }).notNull(),
+    identity: text('identity'),
+    tokenHash: text('token_hash'),
+    examIds: idList('exam_ids'),
+    createdMs: integer('created_ms').notNull(),
+    expiresMs: integer('expires_ms').notNull(),
+    revokedMs: integer('revoked_ms'),
+    lastUsedMs: integer('last_used_ms'),
+  },
+  (table) => [
+    index('sessions_by_identity')
+      .on(table.identity)
+      .where(sql`identity IS NOT NULL`),
+    index('sessions_by_token')
+      .on(table.tokenHash)
+      .where(sql`token_hash IS NOT NULL`),
+    index('sessions_expired').on(table.expiresMs),
+    check('sessions_know_their_roles', sql`role IN ('admin', 'instructor', 'compliance')`),
+  ],
+);
+
+export const singleUse = sqliteTable(
+  'single_use',
+  {
+    hash: text('hash').primaryKey(),
+    purpose: text('purpose', { enum: ['challenge', 'setup'] }).notNull(),
+    expiresMs: integer('expires_ms').notNull(),
+  },
+  (table) => [index('single_use_expired').on(table.expiresMs)],
+);
+
+export const examPeople = sqliteTable(
+  'exam_people',
+  {
+    examId: text('exam_id').notNull(),
+    identity: text('identity').notNull(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.examId, table.identity] }),
+    index('exam_people_by_identity').on(table.identity, table.examId),
   ],
 );
 

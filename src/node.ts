@@ -117,7 +117,7 @@ export async function start(options: StartOptions): Promise<RunningServer> {
     await jobs.publish();
 
     const pages = openPages({ dir: PAGES_DIR, bucketOrigin: storage.publicOrigin });
-    const http = await listen(createApp(ports, { report, pages }), config);
+    const http = await listen(createApp(ports, { report, pages, publicUrl: config.publicUrl }), config);
     const cron = isScheduled ? startCron(jobs, report) : undefined;
 
     let closing: Promise<void> | undefined;

@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import {
+  challengeResponse,
   downloadsResponse,
   erasureResponse,
   examsResponse,
@@ -16,6 +17,7 @@ import {
   recordingsResponse,
   releaseResponse,
   serviceSchema,
+  sessionResponse,
   statusResponse,
   tokenResponse,
   tokensResponse,
@@ -26,10 +28,13 @@ import {
   type grantRequest,
   type openRequest,
   type releaseRequest,
+  type sessionRequest,
   type tokenRequest,
   type uploadsRequest,
 } from '../../schema/api.ts';
-import { toBase64Url, type Bytes } from '../../crypto/format/bytes.ts';
+import { fromBase64Url, toBase64Url, type Bytes } from '../../crypto/format/bytes.ts';
+import type { Signer } from '../../crypto/format/ed25519.ts';
+import { sessionHash } from '../../crypto/format/session.ts';
 import { systemEnvironment, type Environment } from './environment.ts';
 import { ApiError, ClientError } from './errors.ts';
 import { DEFAULT_RETRY, exchange, type Exchange, type RetryPolicy } from './transport.ts';
@@ -37,7 +42,10 @@ import { DEFAULT_RETRY, exchange, type Exchange, type RetryPolicy } from './tran
 export interface ApiOptions {
   /** Origin of the service, e.g. `https://zeroreel.example.edu`. */
   url: string;
-  /** Bearer token of staff. Recorders pass the epoch's upload token by call instead. */
+  /**
+   * Bearer token of staff. Recorders pass the epoch's upload token by call instead. Without a token a browser sends the cookie of the
+   * session that `signIn` began, if the page is of this service (fetch's default credentials, `same-origin`).
+   */
   token?: string | undefined;
   environment?: Environment;
   retry?: Partial<RetryPolicy>;
@@ -45,6 +53,8 @@ export interface ApiOptions {
 
 /** A purge lists whole buckets before it answers. */
 const PURGE_TIMEOUT_MS = 15 * 60_000;
+/** For what makes a secret: one whose answer was lost would stay behind, unknown and alive. */
+const ONCE: Partial<RetryPolicy> = { attempts: 1 };
 const decoder = new TextDecoder();
 
 interface Call {
@@ -95,6 +105,40 @@ export class Api {
   /** A C2SP tlog-proof of one entry against the newest checkpoint. */
   async logProof(index: number): Promise<string> {
     return decoder.decode(this.#accept(await this.#call('GET', `/v1/log/proofs/${index}`)).body);
+  }
+
+  // ---- signing in: for the pages, where a browser keeps the session's cookie --------------------------------------------
+  /** Proves that this identity's key is held here. `reader-unknown`: the identity has no live key enrolled. */
+  async signIn(identity: Signer) {
+    const path = '/v1/sessions/challenges';
+    const { challenge } = await this.#json('POST', path, challengeResponse, { retry: ONCE });
+    const digest = await sessionHash(fromBase64Url(challenge), this.url);
+    return this.#openSession({
+      identity: toBase64Url(identity.publicKey),
+      challenge,
+      origin: this.url,
+      signature: toBase64Url(await identity.sign('session', digest)),
+    });
+  }
+
+  signInWithToken(token: string) {
+    return this.#openSession({ token });
+  }
+
+  #openSession(request: z.input<typeof sessionRequest>) {
+    return this.#json('POST', '/v1/sessions', sessionResponse, { body: request, retry: ONCE });
+  }
+
+  /** Who is asking, by session or token; undefined for nobody. */
+  async session() {
+    const answer = await this.#call('GET', '/v1/sessions/current');
+    return answer.status === 401
+      ? undefined
+      : this.#parse('GET /v1/sessions/current', sessionResponse, this.#accept(answer));
+  }
+
+  async signOut(): Promise<void> {
+    this.#accept(await this.#call('DELETE', '/v1/sessions/current'));
   }
 
   // ---- exams -----------------------------------------------------------------------------------------------------------
@@ -180,9 +224,8 @@ export class Api {
     return this.#json('GET', `/v1/keys/${identity}`, keysResponse);
   }
 
-  /** Sent once: a token whose answer was lost would stay behind, unknown and alive. */
   createToken(request: z.input<typeof tokenRequest>) {
-    return this.#json('POST', '/v1/tokens', tokenResponse, { body: request, retry: { attempts: 1 } });
+    return this.#json('POST', '/v1/tokens', tokenResponse, { body: request, retry: ONCE });
   }
 
   tokens() {
@@ -206,18 +249,22 @@ export class Api {
     const headers: Record<string, string> = { accept: 'application/json, text/plain, application/octet-stream' };
     const token = call.token ?? this.#token;
     if (token !== undefined) headers['authorization'] = `Bearer ${token}`;
+    else headers['zeroreel-csrf'] = '1'; // beside a cookie: that a page of this service asked (src/server/http/access.ts)
     if (call.body !== undefined) headers['content-type'] = 'application/json';
     const request = { method, headers, ...(call.body !== undefined && { body: JSON.stringify(call.body) }) };
     return exchange(this.environment, this.url + path, request, { ...this.#retry, ...call.retry }, call.signal);
   }
 
   async #json<Schema extends z.ZodType>(method: string, path: string, schema: Schema, call: Call = {}) {
-    const { body } = this.#accept(await this.#call(method, path, call));
+    const answer = this.#accept(await this.#call(method, path, call));
+    return this.#parse(`${method} ${path.replace(/\?.*/, '')}`, schema, answer);
+  }
+
+  #parse<Schema extends z.ZodType>(what: string, schema: Schema, { body }: Exchange) {
     const parsed = schema.safeParse(parseJson(body));
     if (parsed.success) return parsed.data;
     const [issue] = parsed.error.issues;
-    const where = issue?.path.join('.') ?? '';
-    throw new ClientError('answer', `${method} ${path.replace(/\?.*/, '')}: unexpected ${where || 'answer'}`);
+    throw new ClientError('answer', `${what}: unexpected ${issue?.path.join('.') || 'answer'}`);
   }
 
   #accept(answer: Exchange): Exchange {

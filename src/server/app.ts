@@ -11,6 +11,7 @@ import { examRoutes } from './http/exams.ts';
 import { logRoutes, proofRoutes } from './http/log.ts';
 import { recordingRoutes } from './http/recordings.ts';
 import { reviewRoutes } from './http/review.ts';
+import { sessionRoutes } from './http/sessions.ts';
 import { staffRoutes } from './http/staff.ts';
 import { BucketError, type Ports } from './ports.ts';
 import { vkeyOf } from './signing.ts';
@@ -24,9 +25,11 @@ export interface AppOptions {
   report?: (error: unknown) => void;
   /** The pages, as bytes; an edge that serves them itself gives none. */
   pages?: Hono | undefined;
+  /** The origin under which people reach the service; without one only pages of its own machine can sign in by identity. */
+  publicUrl?: string | undefined;
 }
 
-export function createApp(ports: Ports, { report = () => undefined, pages }: AppOptions = {}): Hono {
+export function createApp(ports: Ports, { report = () => undefined, pages, publicUrl }: AppOptions = {}): Hono {
   const { store, bucket, clock, signer } = ports;
   const app = new Hono();
 
@@ -34,6 +37,7 @@ export function createApp(ports: Ports, { report = () => undefined, pages }: App
   app.route('/v1', recordingRoutes(ports));
   app.route('/v1', reviewRoutes(ports));
   app.route('/v1', staffRoutes(ports));
+  app.route('/v1', sessionRoutes(ports, publicUrl));
   app.route('/v1', proofRoutes(ports));
   app.route('/log', logRoutes(ports));
   if (pages) app.route('/', pages);

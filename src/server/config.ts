@@ -14,6 +14,10 @@ const environmentSchema = z
     ZEROREEL_DATA: z.string().min(1).default('data'),
     ZEROREEL_HOST: z.string().min(1).default('127.0.0.1'),
     ZEROREEL_PORT: port.default(8600),
+    /** Origin under which people reach the service: what signing in by identity is bound to. */
+    ZEROREEL_PUBLIC_URL: origin
+      .refine((url) => URL.canParse(url) && new URL(url).origin === url, 'expected an origin without a path')
+      .optional(),
     /** Name of the retention log: a schema-less URL that will never mean another log. */
     ZEROREEL_LOG_ORIGIN: z
       .string()
@@ -46,6 +50,7 @@ export interface Config {
   dataDir: string;
   host: string;
   port: number;
+  publicUrl?: string;
   logOrigin: string;
   vaultHorizonMs: number;
   bucket: string;
@@ -77,6 +82,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     dataDir: env.ZEROREEL_DATA,
     host: env.ZEROREEL_HOST,
     port: env.ZEROREEL_PORT,
+    ...(env.ZEROREEL_PUBLIC_URL !== undefined && { publicUrl: env.ZEROREEL_PUBLIC_URL }),
     logOrigin: env.ZEROREEL_LOG_ORIGIN,
     vaultHorizonMs: env.ZEROREEL_VAULT_HORIZON_HOURS * 3_600_000,
     bucket: env.ZEROREEL_S3_BUCKET,

@@ -10,6 +10,10 @@ const STATUS = {
   forbidden: 403,
   'not-found': 404,
   'method-unknown': 405,
+  /** A challenge, setup link or signature that lets nobody in. */
+  'sign-in-refused': 401,
+  /** Another site's page, or another origin than the one that was signed for. */
+  'origin-refused': 403,
   /** A signed record that does not parse or verify; the member `reason` has the protocol's own class. */
   'record-refused': 422,
   // exams and policies

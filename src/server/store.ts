@@ -120,7 +120,31 @@ export interface TokenRow {
   createdMs: number;
   expiresMs: number;
   revokedMs: number | null;
+  /** The exams that it is bound to; null: to none. */
+  examIds: readonly string[] | null;
+  /** To the hour. */
+  lastUsedMs: number | null;
 }
+
+/** Somebody at the pages, who proved an identity key or showed a token. */
+export interface SessionRow {
+  /** SHA-256 of the cookie's secret, base64url. */
+  sessionHash: string;
+  role: Role;
+  /** 32 bytes, base64url; null for a session that began with a token. */
+  identity: string | null;
+  /** The token that it began with. */
+  tokenHash: string | null;
+  examIds: readonly string[] | null;
+  createdMs: number;
+  expiresMs: number;
+  revokedMs: number | null;
+  /** To the hour. */
+  lastUsedMs: number | null;
+}
+
+/** The exams somebody may ask about: those whose newest policy names this identity (`zrid1...`), or these. */
+export type Reach = { identity: string } | { examIds: readonly string[] };
 
 export interface KeyRow {
   identity: string;
@@ -150,6 +174,8 @@ export interface IndexedEntry {
   bytes: Bytes;
 }
 
+export type SingleUse = 'challenge' | 'setup';
+
 export type StoreErrorCode =
   | 'busy' // another process holds the database: nothing was written, try again
   | 'full' // the disk is full: nothing was written, works again once there is space
@@ -171,12 +197,17 @@ export class StoreError extends Error {
 
 export interface Store {
   // ---- exams -------------------------------------------------------------------------------------------------------
-  /** Holds while no policy of the exam has this seq or a higher one, and none has another owner. */
-  publishPolicy(policy: PolicyRow, entry: LogEntry): Promise<boolean>;
+  /**
+   * Holds while no policy of the exam has this seq or a higher one, and none has another owner. `people` are the identities
+   * (`zrid1...`) that the policy names.
+   */
+  publishPolicy(policy: PolicyRow, people: readonly string[], entry: LogEntry): Promise<boolean>;
   latestPolicy(examId: string): Promise<PolicyRow | undefined>;
   policyByHash(examId: string, policyHash: string): Promise<PolicyRow | undefined>;
-  /** Newest policy of each exam by exam id, after `cursor`. */
-  exams(limit: number, cursor?: string): Promise<PolicyRow[]>;
+  /** Newest policy of each exam by exam id, after `cursor`; where `reach` is given, of those within it. */
+  exams(limit: number, cursor?: string, reach?: Reach): Promise<PolicyRow[]>;
+  /** Whether the exam's newest policy names this identity (`zrid1...`). */
+  isNamed(examId: string, identity: string): Promise<boolean>;
 
   // ---- the life of a recording ---------------------------------------------------------------------------------------
   /** Holds while neither the recording's id nor its ticket was used. The row's `openedPosition` is filled in by the store. */
@@ -285,14 +316,27 @@ export interface Store {
   publish(checkpoint: CheckpointRow, tiles: readonly TileRow[], previousSize: number): Promise<boolean>;
   tile(level: number, index: number): Promise<TileRow | undefined>;
 
-  // ---- keys, tokens, leases ----------------------------------------------------------------------------------------------
-  /** Holds while this exact document was not enrolled before. */
+  // ---- keys, tokens, sessions, leases ------------------------------------------------------------------------------------
+  /** Holds while this exact document was not enrolled before. A revocation (op 3) ends the sessions of its identity. */
   enrolKey(key: KeyRow, entry: LogEntry): Promise<boolean>;
   keys(identity: string): Promise<KeyRow[]>;
   addToken(token: TokenRow): Promise<void>;
   tokenByHash(tokenHash: string): Promise<TokenRow | undefined>;
   tokens(): Promise<TokenRow[]>;
+  /** Ends the sessions that began with it too. */
   revokeToken(prefix: string, now: number): Promise<boolean>;
+  tokenUsed(tokenHash: string, now: number): Promise<void>;
+  /** Forgets the sessions that had expired when this one began. */
+  addSession(session: SessionRow): Promise<void>;
+  sessionByHash(sessionHash: string): Promise<SessionRow | undefined>;
+  revokeSession(sessionHash: string, now: number): Promise<void>;
+  sessionUsed(sessionHash: string, now: number): Promise<void>;
+  /** Remembers a value that holds once, until `expiresMs`; forgets those that have expired at `now`. */
+  issue(purpose: SingleUse, hash: string, expiresMs: number, now: number): Promise<void>;
+  /** Uses it up. Holds while it was issued for this purpose, was not used and has not expired at `now`. */
+  redeem(purpose: SingleUse, hash: string, now: number): Promise<boolean>;
+  /** Trades a setup link for an administrator's token, in one step; every other setup link ends with it. As `redeem`. */
+  redeemSetup(hash: string, token: TokenRow, now: number): Promise<boolean>;
   /**
    * True when `holder` has the lease until `untilMs`: it was free, expired at `now`, already its own, or so long that only a
    * clock which ran far ahead can have given it. Such a lease must not keep the purge from working once the clock is right.

@@ -70,6 +70,8 @@ export async function live(site: Site, machine: Machine, script: Script): Promis
     createdMs: clock.now(),
     expiresMs: clock.now() + 100 * DAY_MS,
     revokedMs: null,
+    examIds: null,
+    lastUsedMs: null,
   });
   await machine.insist(() =>
     expectStatus(machine.fetch('POST', '/exams', STAFF_TOKEN, policyBody(script.exam)), 200, 201),

@@ -235,8 +235,16 @@ export class Stage {
       }
       rows.push(exam);
     }
+    // When a token was last used is no holding: asking changes it.
+    const tokens = await store.tokens();
     const { shares } = await vault.list(clock.now() + DAY_MS, 1000);
-    return { log: await store.logSize(), rows, shares, tokens: await store.tokens(), objects };
+    return {
+      log: await store.logSize(),
+      rows,
+      shares,
+      tokens: tokens.map(({ lastUsedMs: _, ...token }) => token),
+      objects,
+    };
   }
 }
 

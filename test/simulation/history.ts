@@ -142,6 +142,8 @@ export class Simulator {
       createdMs: START_MS,
       expiresMs: START_MS + 1000 * DAY_MS,
       revokedMs: null,
+      examIds: null,
+      lastUsedMs: null,
     });
     const answer = await server.fetch('POST', '/exams', STAFF_TOKEN, policyBody(exam));
     if (answer.status !== 201) throw new Error(`expected 201 for the policy, found ${answer.status}`);

@@ -3,20 +3,21 @@ import { Hono } from 'hono';
 import type { z } from 'zod';
 import { fromBase64Url, toBase64Url } from '../../../crypto/format/bytes.ts';
 import { decodeIdentity } from '../../../crypto/format/ids.ts';
-import { ownerHash, parsePolicy } from '../../../crypto/format/policy.ts';
+import { ownerHash, parsePolicy, type Policy } from '../../../crypto/format/policy.ts';
 import * as api from '../../../schema/api.ts';
 import { ServerError } from '../errors.ts';
 import type { Ports } from '../ports.ts';
 import type { PolicyRow } from '../store.ts';
 import { vkeyOf } from '../signing.ts';
-import { idParameter, pageParameters, parse, readJson, requireStaff } from './request.ts';
+import { type Caller, requireReach, requireStaff } from './access.ts';
+import { idParameter, pageParameters, parse, readJson } from './request.ts';
 
 export function examRoutes(ports: Ports): Hono {
   const { store, clock, signer } = ports;
   const routes = new Hono();
 
   routes.post('/exams', async (c) => {
-    await requireStaff(c, ports, 'instructor');
+    const caller = await requireStaff(c, ports, 'instructor');
     const { policy: policyB64 } = await readJson(c, api.publishPolicyRequest);
     const bytes = fromBase64Url(policyB64);
     const { policy, policyHash } = await parsePolicy(bytes);
@@ -25,6 +26,7 @@ export function examRoutes(ports: Ports): Hono {
         hint: 'take origin and vkey from GET /v1/service',
       });
     }
+    await requireOwn(caller, policy);
     const now = clock.now();
     const row: PolicyRow = {
       examId: policy.exam_id,
@@ -57,13 +59,22 @@ export function examRoutes(ports: Ports): Hono {
       retention_days,
       practice,
     } as const;
-    if (!(await store.publishPolicy(row, entry))) {
+    const people = [policy.owner, ...policy.recipients.map(({ identity }) => identity)];
+    if (!(await store.publishPolicy(row, people, entry))) {
       // Somebody else was quicker, perhaps this very request's first try.
       const winner = await store.latestPolicy(row.examId);
       if (winner?.policyHash !== row.policyHash) throw conflict(winner);
     }
     return c.json(answer, 201);
   });
+
+  /** Who signed in by an identity publishes what that identity owns; a token that is bound to exams, those. */
+  async function requireOwn(caller: Caller, policy: Policy): Promise<void> {
+    if (caller.identity === null) await requireReach(ports, caller, policy.exam_id);
+    else if (toBase64Url(decodeIdentity(policy.owner)) !== caller.identity) {
+      throw new ServerError('forbidden', 'the policy is owned by another identity than the one that signed in');
+    }
+  }
 
   function conflict(newest: PolicyRow | undefined): ServerError {
     return new ServerError('policy-conflict', 'the policy does not follow the newest one of this exam and its owner', {
@@ -72,9 +83,9 @@ export function examRoutes(ports: Ports): Hono {
   }
 
   routes.get('/exams', async (c) => {
-    await requireStaff(c, ports, 'instructor', 'compliance');
+    const { reach } = await requireStaff(c, ports, 'instructor', 'compliance');
     const { limit, cursor } = pageParameters(c);
-    const rows = await store.exams(limit, cursor);
+    const rows = await store.exams(limit, cursor, reach);
     const answer: z.infer<typeof api.examsResponse> = {
       exams: rows.map(policyAnswer),
       ...(rows.length === limit && { cursor: rows.at(-1)!.examId }),

@@ -40,7 +40,8 @@ import { reportAnomaly } from '../jobs/anomaly.ts';
 import type { Ports } from '../ports.ts';
 import { logSigner } from '../signing.ts';
 import { type EpochRow, type PendingRow, type RecordingRow, StoreError, type TrackRow } from '../store.ts';
-import { bearerHash, idParameter, numberParameter, readJson, SECRET, tokenHash } from './request.ts';
+import { bearerHash, tokenHash } from './access.ts';
+import { idParameter, numberParameter, readJson, SECRET } from './request.ts';
 
 interface EpochView {
   recording: RecordingRow;

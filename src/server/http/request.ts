@@ -1,12 +1,8 @@
-/** What every route does first: read the body with a cap, parse it, see who is asking. */
+/** What every route does first: read the body with a cap, and parse it. Who is asking is `access.ts`. */
 import type { Context } from 'hono';
 import type { z } from 'zod';
-import { sha256 } from '../../../crypto/format/hash.ts';
-import { toBase64Url, utf8 } from '../../../crypto/format/bytes.ts';
 import { idSchema } from '../../../schema/api.ts';
 import { ServerError } from '../errors.ts';
-import type { Ports } from '../ports.ts';
-import type { Role, TokenRow } from '../store.ts';
 
 /** The largest legitimate body is an OPEN with 64 wraps of 1,232 bytes, or a policy of 256 KiB; both in base64. */
 export const MAX_BODY_BYTES = 512 * 1024;
@@ -91,29 +87,4 @@ export function pageParameters(c: Context): { limit: number; cursor?: string } {
   if (cursor === undefined) return { limit };
   if (!idSchema.safeParse(cursor).success) throw new ServerError('malformed', 'cursor: expected one from an answer');
   return { limit, cursor };
-}
-
-/** SHA-256 of a token: all that the server ever compares or stores. */
-export async function tokenHash(token: string): Promise<string> {
-  return toBase64Url(await sha256(utf8(token)));
-}
-
-/** `tokenHash` of the request's bearer token; `unauthenticated` without one. */
-export async function bearerHash(c: Context): Promise<string> {
-  const match = /^Bearer ([A-Za-z0-9._~+/=-]{8,200})$/.exec(c.req.header('authorization') ?? '');
-  if (!match)
-    throw new ServerError('unauthenticated', 'expected a bearer token', { hint: 'send authorization: Bearer TOKEN' });
-  return tokenHash(match[1]!);
-}
-
-/** The staff token of this request, if it is live and has one of the roles. An admin may do what anybody of the staff may. */
-export async function requireStaff(c: Context, { store, clock }: Ports, ...roles: Role[]): Promise<TokenRow> {
-  const token = await store.tokenByHash(await bearerHash(c));
-  if (!token || token.revokedMs !== null || token.expiresMs <= clock.now()) {
-    throw new ServerError('unauthenticated', 'the token is unknown, expired or revoked');
-  }
-  if (token.role !== 'admin' && !roles.includes(token.role)) {
-    throw new ServerError('forbidden', `a ${token.role} token cannot do this`);
-  }
-  return token;
 }

@@ -20,16 +20,19 @@ import { ServerError } from '../errors.ts';
 import { eraseNow } from '../jobs/purge.ts';
 import type { Ports } from '../ports.ts';
 import type { GrantRow, IndexedEntry, RecordingRow, WrapRow } from '../store.ts';
-import { idParameter, pageParameters, readJson, requireStaff, SECRET } from './request.ts';
+import { type Caller, requireReach, requireStaff } from './access.ts';
+import { idParameter, pageParameters, readJson, SECRET } from './request.ts';
 
 export function reviewRoutes(ports: Ports): Hono {
   const { store, vault, bucket, clock } = ports;
   const routes = new Hono();
 
   routes.get('/exams/:exam/recordings', async (c) => {
-    await requireStaff(c, ports, 'instructor', 'compliance');
+    const caller = await requireStaff(c, ports, 'instructor', 'compliance');
     const { limit, cursor } = pageParameters(c);
-    const rows = await store.recordings(idParameter(c, 'exam'), limit, cursor);
+    const examId = idParameter(c, 'exam');
+    await requireReach(ports, caller, examId);
+    const rows = await store.recordings(examId, limit, cursor);
     const answer: z.infer<typeof api.recordingsResponse> = {
       recordings: rows.map(summary),
       ...(rows.length === limit && { cursor: rows.at(-1)!.id }),
@@ -38,15 +41,15 @@ export function reviewRoutes(ports: Ports): Hono {
   });
 
   routes.get('/recordings/:id', async (c) => {
-    await requireStaff(c, ports, 'instructor', 'compliance');
-    return c.json(summary(await requireRecording(c)));
+    const caller = await requireStaff(c, ports, 'instructor', 'compliance');
+    return c.json(summary(await requireRecording(c, caller)));
   });
 
   routes.post('/recordings/:id/release', async (c) => {
-    await requireStaff(c, ports, 'instructor');
+    const caller = await requireStaff(c, ports, 'instructor');
     const { key_id: keyId, purpose } = await readJson(c, api.releaseRequest);
     const now = clock.now();
-    const recording = await requireReadable(c, now);
+    const recording = await requireReadable(c, caller, now);
     const { id } = recording;
     const [epochs, wraps, grants] = await Promise.all([store.epochs(id), store.wraps(id), liveGrants(id, now)]);
     const role = readerRole(keyId, wraps, grants);
@@ -105,10 +108,10 @@ export function reviewRoutes(ports: Ports): Hono {
   });
 
   routes.post('/recordings/:id/downloads', async (c) => {
-    await requireStaff(c, ports, 'instructor');
+    const caller = await requireStaff(c, ports, 'instructor');
     const { objects } = await readJson(c, api.downloadsRequest);
     const now = clock.now();
-    const recording = await requireReadable(c, now);
+    const recording = await requireReadable(c, caller, now);
     const answer: z.infer<typeof api.downloadsResponse> = {
       downloads: objects.map((name) => ({
         ...name,
@@ -120,10 +123,10 @@ export function reviewRoutes(ports: Ports): Hono {
   });
 
   routes.post('/recordings/:id/grants', async (c) => {
-    await requireStaff(c, ports, 'instructor');
+    const caller = await requireStaff(c, ports, 'instructor');
     const body = await readJson(c, api.grantRequest);
     const now = clock.now();
-    const recording = await requireReadable(c, now);
+    const recording = await requireReadable(c, caller, now);
     const bytes = fromBase64Url(body.grant);
     const wrap = fromBase64Url(body.wrap);
     const grant = parseGrant(bytes);
@@ -160,10 +163,10 @@ export function reviewRoutes(ports: Ports): Hono {
   });
 
   routes.post('/recordings/:id/exports', async (c) => {
-    await requireStaff(c, ports, 'instructor');
+    const caller = await requireStaff(c, ports, 'instructor');
     const { key_id: keyId, kind } = await readJson(c, api.exportRequest);
     const now = clock.now();
-    const { id } = await requireReadable(c, now);
+    const { id } = await requireReadable(c, caller, now);
     readerRole(keyId, await store.wraps(id), await liveGrants(id, now));
     await store.append([{ v: 1, type: 'export.declared', at: now, recording: id, key_id: keyId, kind }]);
     return c.json({ recorded: true }, 201);
@@ -171,9 +174,9 @@ export function reviewRoutes(ports: Ports): Hono {
 
   /** Erasure on request: the same death, earlier. Asked again after a crash, or while the purge is late, it goes on. */
   routes.post('/recordings/:id/erasure', async (c) => {
-    await requireStaff(c, ports, 'instructor');
+    const caller = await requireStaff(c, ports, 'instructor');
     const { reason } = await readJson(c, api.erasureRequest);
-    const recording = await requireRecording(c);
+    const recording = await requireRecording(c, caller);
     const { id, state } = recording;
     const now = clock.now();
     if (state === 'deleted' || state === 'verified') requireExisting(recording, now);
@@ -186,14 +189,15 @@ export function reviewRoutes(ports: Ports): Hono {
     return c.json(answer, 202);
   });
 
-  async function requireRecording(c: Context): Promise<RecordingRow> {
+  async function requireRecording(c: Context, caller: Caller): Promise<RecordingRow> {
     const recording = await store.recording(idParameter(c, 'id'));
     if (!recording) throw new ServerError('recording-unknown', 'there is no such recording');
+    await requireReach(ports, caller, recording.examId);
     return recording;
   }
 
-  async function requireReadable(c: Context, now: number): Promise<RecordingRow> {
-    const recording = await requireRecording(c);
+  async function requireReadable(c: Context, caller: Caller, now: number): Promise<RecordingRow> {
+    const recording = await requireRecording(c, caller);
     requireExisting(recording, now);
     return recording;
   }

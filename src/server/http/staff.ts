@@ -1,16 +1,16 @@
 /** What the institution's staff manage: tokens, and the readers' enrolled keys. No password exists anywhere. */
 import { Hono } from 'hono';
 import type { z } from 'zod';
-import { fromBase64Url, isZero, toBase64Url, utf8 } from '../../../crypto/format/bytes.ts';
-import { sha256 } from '../../../crypto/format/hash.ts';
+import { fromBase64Url, isZero, toBase64Url } from '../../../crypto/format/bytes.ts';
 import { keyId } from '../../../crypto/format/ids.ts';
 import { KEY_REVOKE, parseKeyDocument, verifyKeyDocument } from '../../../crypto/format/keydoc.ts';
 import * as api from '../../../schema/api.ts';
 import { ServerError } from '../errors.ts';
 import type { Ports, Store } from '../ports.ts';
 import { purge } from '../jobs/purge.ts';
-import type { Role } from '../store.ts';
-import { parse, readJson, requireStaff, SECRET } from './request.ts';
+import type { Role, TokenRow } from '../store.ts';
+import { requireStaff, tokenHash } from './access.ts';
+import { parse, readJson, SECRET } from './request.ts';
 
 const DAY_MS = 86_400_000;
 /** Enough to tell tokens apart, too little to guess one. */
@@ -25,17 +25,40 @@ export function newToken(role: Role): string {
 export async function keepToken(
   store: Store,
   token: string,
-  { role, label, days }: z.infer<typeof api.tokenRequest>,
+  request: z.infer<typeof api.tokenRequest>,
   now: number,
 ): Promise<z.infer<typeof api.tokenResponse>> {
-  const tokenHash = toBase64Url(await sha256(utf8(token)));
-  const prefix = token.slice(0, PREFIX_LENGTH);
-  const expiresMs = now + days * DAY_MS;
-  const row = { tokenHash, prefix, role, label, createdMs: now, expiresMs, revokedMs: null };
+  const row = await tokenRow(token, request, now);
   await store.addToken(row).catch(async (error: unknown) => {
-    if (!(await store.tokenByHash(tokenHash))) throw error;
+    if (!(await store.tokenByHash(row.tokenHash))) throw error;
   });
-  return { token, prefix, role, expires_ms: expiresMs };
+  return tokenAnswer(token, row);
+}
+
+async function tokenRow(
+  token: string,
+  { role, label, days, exam_ids: examIds }: z.infer<typeof api.tokenRequest>,
+  now: number,
+): Promise<TokenRow> {
+  return {
+    tokenHash: await tokenHash(token),
+    prefix: token.slice(0, PREFIX_LENGTH),
+    ...{ role, label },
+    examIds: examIds ?? null,
+    createdMs: now,
+    expiresMs: now + days * DAY_MS,
+    revokedMs: null,
+    lastUsedMs: null,
+  };
+}
+
+function tokenAnswer(token: string, { prefix, role, examIds, expiresMs }: TokenRow) {
+  const answer: z.infer<typeof api.tokenResponse> = {
+    ...{ token, prefix, role },
+    exam_ids: examIds && [...examIds],
+    expires_ms: expiresMs,
+  };
+  return answer;
 }
 
 export function staffRoutes(ports: Ports): Hono {
@@ -56,9 +79,11 @@ export function staffRoutes(ports: Ports): Hono {
         prefix: row.prefix,
         role: row.role,
         label: row.label,
+        exam_ids: row.examIds && [...row.examIds],
         created_ms: row.createdMs,
         expires_ms: row.expiresMs,
         revoked_ms: row.revokedMs,
+        last_used_ms: row.lastUsedMs,
       })),
     };
     return c.json(answer);
@@ -73,11 +98,14 @@ export function staffRoutes(ports: Ports): Hono {
   });
 
   routes.post('/keys', async (c) => {
-    await requireStaff(c, ports, 'instructor');
+    const caller = await requireStaff(c, ports, 'instructor');
     const { document: documentB64 } = await readJson(c, api.enrolKeyRequest);
     const bytes = fromBase64Url(documentB64);
     const document = parseKeyDocument(bytes);
     const identity = toBase64Url(document.identity);
+    if (caller.identity !== null && caller.identity !== identity) {
+      throw new ServerError('forbidden', 'the key document is of another identity than the one that signed in');
+    }
     const previous = isZero(document.prevKeyId) ? undefined : toBase64Url(document.prevKeyId);
     if (previous !== undefined && !(await store.keys(identity)).some((row) => row.keyId === previous)) {
       throw new ServerError('key-refused', 'the rotation replaces a key that this identity never enrolled');

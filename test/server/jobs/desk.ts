@@ -83,6 +83,8 @@ export class Desk {
       createdMs: Date.now(),
       expiresMs: Date.now() + 400 * DAY_MS,
       revokedMs: null,
+      examIds: null,
+      lastUsedMs: null,
     });
     return desk;
   }

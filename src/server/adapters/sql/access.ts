@@ -1,19 +1,40 @@
 import { asc, eq, sql } from 'drizzle-orm';
-import { keyDocuments, tokens } from '../../../../schema/tables.ts';
+import { KEY_REVOKE } from '../../../../crypto/format/keydoc.ts';
+import { keyDocuments, sessions, tokens } from '../../../../schema/tables.ts';
 import type { Store } from '../../store.ts';
-import type { SqlDriver } from './driver.ts';
+import type { SqlDriver, Statement } from './driver.ts';
 import { appendEntry, guard, insertInto, type Reads, statement } from './statements.ts';
 
 export type AccessStore = Pick<
   Store,
-  'enrolKey' | 'keys' | 'addToken' | 'tokenByHash' | 'tokens' | 'revokeToken' | 'lease' | 'unlease'
+  | 'enrolKey'
+  | 'keys'
+  | 'addToken'
+  | 'tokenByHash'
+  | 'tokens'
+  | 'revokeToken'
+  | 'tokenUsed'
+  | 'addSession'
+  | 'sessionByHash'
+  | 'revokeSession'
+  | 'sessionUsed'
+  | 'issue'
+  | 'redeem'
+  | 'redeemSetup'
+  | 'lease'
+  | 'unlease'
 >;
 
 /** Two clocks within bounds are at most this far apart (10 min either way); a lease that seems longer than that is no lease. */
 const IMPLAUSIBLE_MS = 20 * 60_000;
 
+function endSessions(condition: string, now: number, value: string): Statement {
+  return statement(`UPDATE sessions SET revoked_ms = ? WHERE ${condition} AND revoked_ms IS NULL`, now, value);
+}
+
 export function accessStore(driver: SqlDriver, db: Reads): AccessStore {
   const insertToken = insertInto(db, tokens);
+  const insertSession = insertInto(db, sessions);
   // A null rowid is the next one.
   const insertDocument = insertInto(db, keyDocuments, { position: sql`NULL` });
   const keysOf = db
@@ -33,6 +54,11 @@ export function accessStore(driver: SqlDriver, db: Reads): AccessStore {
     .from(tokens)
     .where(eq(tokens.tokenHash, sql.placeholder('tokenHash')))
     .prepare();
+  const session = db
+    .select()
+    .from(sessions)
+    .where(eq(sessions.sessionHash, sql.placeholder('sessionHash')))
+    .prepare();
   const allTokens = db.select().from(tokens).orderBy(asc(tokens.createdMs), asc(tokens.tokenHash)).prepare();
 
   return {
@@ -45,6 +71,7 @@ export function accessStore(driver: SqlDriver, db: Reads): AccessStore {
         ),
         insertDocument(key),
         appendEntry(entry),
+        ...(key.op === KEY_REVOKE ? [endSessions('identity = ?', key.enrolledMs, key.identity)] : []),
       ]);
       return done !== undefined;
     },
@@ -62,8 +89,49 @@ export function accessStore(driver: SqlDriver, db: Reads): AccessStore {
           now,
           prefix,
         ),
+        endSessions('token_hash IN (SELECT token_hash FROM tokens WHERE prefix = ?)', now, prefix),
       ]);
       return (done?.[0]?.length ?? 0) > 0;
+    },
+    async tokenUsed(tokenHash, now) {
+      await driver.batch([statement('UPDATE tokens SET last_used_ms = ? WHERE token_hash = ?', now, tokenHash)]);
+    },
+
+    async addSession(row) {
+      await driver.batch([statement('DELETE FROM sessions WHERE expires_ms <= ?', row.createdMs), insertSession(row)]);
+    },
+    sessionByHash: (sessionHash) => session.get({ sessionHash }),
+    async revokeSession(sessionHash, now) {
+      await driver.batch([endSessions('session_hash = ?', now, sessionHash)]);
+    },
+    async sessionUsed(sessionHash, now) {
+      await driver.batch([statement('UPDATE sessions SET last_used_ms = ? WHERE session_hash = ?', now, sessionHash)]);
+    },
+
+    async issue(purpose, hash, expiresMs, now) {
+      await driver.batch([
+        statement('DELETE FROM single_use WHERE expires_ms <= ?', now),
+        statement('INSERT INTO single_use (hash, purpose, expires_ms) VALUES (?, ?, ?)', hash, purpose, expiresMs),
+      ]);
+    },
+    async redeem(purpose, hash, now) {
+      const done = await driver.batch([
+        statement(
+          'DELETE FROM single_use WHERE hash = ? AND purpose = ? AND expires_ms > ? RETURNING hash',
+          hash,
+          purpose,
+          now,
+        ),
+      ]);
+      return (done?.[0]?.length ?? 0) > 0;
+    },
+    async redeemSetup(hash, token, now) {
+      const done = await driver.batch([
+        guard(`EXISTS (SELECT 1 FROM single_use WHERE hash = ? AND purpose = 'setup' AND expires_ms > ?)`, hash, now),
+        statement(`DELETE FROM single_use WHERE purpose = 'setup'`),
+        insertToken(token),
+      ]);
+      return done !== undefined;
     },
 
     async lease(name, holder, now, untilMs) {

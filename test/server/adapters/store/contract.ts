@@ -33,6 +33,7 @@ import {
   published,
   released,
   reopened,
+  sessionRow,
   story,
   tokenRow,
   trackRows,
@@ -115,14 +116,31 @@ export function storeContract(name: string, openStore: () => Promise<Store>): vo
       it.each([1, 2])('refuses seq %d after seq 2', async (seq) => {
         const { examId, ownerHash } = await publish(store, { seq: 2 });
         const late = policyRow({ examId, ownerHash, seq });
-        await expectRefused(() => store.publishPolicy(late, published(late)));
+        await expectRefused(() => store.publishPolicy(late, [], published(late)));
         expect(await store.policyByHash(examId, late.policyHash)).toBeUndefined();
       });
 
       it("refuses another owner's policy, even one of a higher seq", async () => {
         const { examId } = await publish(store);
         const foreign = policyRow({ examId, seq: 2 });
-        await expectRefused(() => store.publishPolicy(foreign, published(foreign)));
+        await expectRefused(() => store.publishPolicy(foreign, [], published(foreign)));
+      });
+
+      it('knows whom the newest policy of an exam names, and lists the exams within reach', async () => {
+        const first = await publish(store, {}, ['ada', 'ben', 'ada']);
+        const other = await publish(store, {}, ['ben']);
+        const { examId, ownerHash } = first;
+        expect(await store.isNamed(examId, 'ada')).toBe(true);
+        expect(await store.isNamed(other.examId, 'ada')).toBe(false);
+        expect(await store.exams(10, undefined, { identity: 'ada' })).toEqual([first]);
+        const second = await publish(store, { examId, ownerHash, seq: 2 }, ['cyd']);
+        expect(await store.isNamed(examId, 'ada')).toBe(false);
+        expect(await store.exams(10, undefined, { identity: 'ada' })).toEqual([]);
+        expect(await store.exams(10, undefined, { identity: 'cyd' })).toEqual([second]);
+        expect(await store.exams(10, undefined, { identity: 'ben' })).toEqual([other]);
+        expect(await store.exams(10, undefined, { examIds: [examId, newId()] })).toEqual([second]);
+        expect(await store.exams(10, examId, { examIds: [examId] })).toEqual([]);
+        expect(await store.exams(10, undefined, { examIds: [] })).toEqual([]);
       });
 
       it('lists the newest policy of each exam by exam id, in pages', async () => {
@@ -844,6 +862,81 @@ export function storeContract(name: string, openStore: () => Promise<Store>): vo
         expect(await store.revokeToken('nobody', OPENED_MS)).toBe(false);
         expect(await store.tokenByHash(token.tokenHash)).toMatchObject({ revokedMs: OPENED_MS + 7 });
         expect(await store.tokenByHash(other.tokenHash)).toMatchObject({ revokedMs: null });
+      });
+
+      it('notes when a token was used', async () => {
+        const token = tokenRow({ examIds: [newId(), newId()] });
+        await store.addToken(token);
+        await store.tokenUsed(token.tokenHash, OPENED_MS + 5);
+        expect(await store.tokenByHash(token.tokenHash)).toEqual({ ...token, lastUsedMs: OPENED_MS + 5 });
+      });
+
+      it('keeps sessions by their hash and notes their use', async () => {
+        const session = sessionRow({ examIds: [newId()] });
+        await store.addSession(session);
+        expect(await store.sessionByHash(session.sessionHash)).toEqual(session);
+        expect(await store.sessionByHash(newHash())).toBeUndefined();
+        await store.sessionUsed(session.sessionHash, OPENED_MS + 5);
+        expect(await store.sessionByHash(session.sessionHash)).toEqual({ ...session, lastUsedMs: OPENED_MS + 5 });
+      });
+
+      it('forgets sessions that had expired when another begins', async () => {
+        const [old, recent] = [sessionRow({ expiresMs: OPENED_MS + 1 }), sessionRow()];
+        for (const session of [old, recent]) await store.addSession(session);
+        await store.addSession(sessionRow({ createdMs: OPENED_MS + 1 }));
+        expect(await store.sessionByHash(old.sessionHash)).toBeUndefined();
+        expect(await store.sessionByHash(recent.sessionHash)).toEqual(recent);
+      });
+
+      it('ends a session by itself, with its token, and with a key of its identity', async () => {
+        const token = tokenRow();
+        await store.addToken(token);
+        const key = keyRow();
+        const [itself, ofToken, ofIdentity, other] = [
+          sessionRow(),
+          sessionRow({ identity: null, tokenHash: token.tokenHash }),
+          sessionRow({ identity: key.identity }),
+          sessionRow(),
+        ];
+        for (const session of [itself, ofToken, ofIdentity, other]) await store.addSession(session);
+        await store.enrolKey(key, enrolled(key));
+        const ended = async () =>
+          Promise.all(
+            [itself, ofToken, ofIdentity, other].map(
+              async ({ sessionHash }) => (await store.sessionByHash(sessionHash))!.revokedMs,
+            ),
+          );
+        expect(await ended()).toEqual([null, null, null, null]);
+        await store.revokeSession(itself.sessionHash, OPENED_MS + 1);
+        await store.revokeToken(token.prefix, OPENED_MS + 2);
+        const revocation = keyRow({ identity: key.identity, op: 3, enrolledMs: OPENED_MS + 3 });
+        await store.enrolKey(revocation, enrolled(revocation));
+        expect(await ended()).toEqual([OPENED_MS + 1, OPENED_MS + 2, OPENED_MS + 3, null]);
+        await store.revokeSession(itself.sessionHash, OPENED_MS + 9);
+        expect(await ended()).toEqual([OPENED_MS + 1, OPENED_MS + 2, OPENED_MS + 3, null]);
+      });
+
+      it('redeems what was issued once, for its purpose, in its time', async () => {
+        const hash = newHash();
+        await store.issue('challenge', hash, OPENED_MS + 10, OPENED_MS);
+        expect(await store.redeem('setup', hash, OPENED_MS)).toBe(false);
+        expect(await store.redeem('challenge', newHash(), OPENED_MS)).toBe(false);
+        expect(await store.redeem('challenge', hash, OPENED_MS + 10)).toBe(false);
+        const races = Array.from({ length: 8 }, () => store.redeem('challenge', hash, OPENED_MS + 9));
+        expect((await Promise.all(races)).filter(Boolean)).toHaveLength(1);
+        expect(await store.redeem('challenge', hash, OPENED_MS + 9)).toBe(false);
+      });
+
+      it('trades one setup link for one token; the other links end with it', async () => {
+        const [first, second] = [newHash(), newHash()];
+        for (const hash of [first, second]) await store.issue('setup', hash, OPENED_MS + 10, OPENED_MS);
+        await store.issue('challenge', newHash(), OPENED_MS + 10, OPENED_MS);
+        expect(await store.redeemSetup(newHash(), tokenRow(), OPENED_MS)).toBe(false);
+        expect(await store.redeemSetup(first, tokenRow(), OPENED_MS + 10)).toBe(false);
+        expect(await store.tokens()).toEqual([]);
+        const races = [first, second].map((hash) => store.redeemSetup(hash, tokenRow({ role: 'admin' }), OPENED_MS));
+        expect((await Promise.all(races)).filter(Boolean)).toHaveLength(1);
+        expect(await store.tokens()).toHaveLength(1);
       });
 
       it('leases to one holder until it expires or is given back', async () => {

@@ -11,7 +11,9 @@ const statements = readdirSync(MIGRATIONS)
   .sort()
   .flatMap((name) => {
     const sql = readFileSync(new URL(name, MIGRATIONS), 'utf8').replaceAll(/^--.*$/gm, '');
-    return [...sql.matchAll(/CREATE (?:TRIGGER[^]*?\bEND|[^;]+);/g)].map(([statement]) => statement);
+    return [...sql.matchAll(/(?:CREATE TRIGGER[^]*?\bEND|(?:CREATE|ALTER|INSERT)[^;]+);/g)].map(
+      ([statement]) => statement,
+    );
   });
 
 const NAMES = Array.from({ length: 200 }, (_, i) => `DB${i}`);

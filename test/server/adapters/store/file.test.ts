@@ -4,6 +4,7 @@ import {
   mkdirSync,
   mkdtempSync,
   openSync,
+  readdirSync,
   readFileSync,
   rmSync,
   statSync,
@@ -19,7 +20,8 @@ import { guard, statement } from '../../../../src/server/adapters/sql/statements
 import { SqliteFile } from '../../../../src/server/adapters/sqlite/file.ts';
 import { openSqliteStore } from '../../../../src/server/adapters/sqlite.ts';
 import { StoreError, type StoreErrorCode } from '../../../../src/server/store.ts';
-import { heartbeat, newBytes, open, publish } from './rows.ts';
+import { makeExam, nextPolicy } from '../../recorder.ts';
+import { DAY_MS, heartbeat, newBytes, newHash, open, publish } from './rows.ts';
 
 const MIGRATIONS = new URL('../../../../schema/migrations/store/', import.meta.url);
 
@@ -161,7 +163,7 @@ describe('a group of batches', () => {
   it('tells a guard from a check that is merely broken', async () => {
     const file = openFile();
     await expect(
-      file.batch([statement(`INSERT INTO tokens VALUES ('h', 'p', 'emperor', '', 0, 0, NULL)`)]),
+      file.batch([statement(`INSERT INTO tokens VALUES ('h', 'p', 'emperor', '', 0, 0, NULL, NULL, NULL)`)]),
     ).rejects.toThrow(StoreError);
     await expect(file.batch([guard('NULL')])).resolves.toBeDefined();
     await expect(file.batch([guard('0')])).resolves.toBeUndefined();
@@ -268,6 +270,32 @@ describe('at the start', () => {
     await file.close();
   });
 
+  it('the people of policies that were there before are found as those of later ones are', async () => {
+    const path = newPath();
+    const { path: sql, url } = folderOfMigrations();
+    const old = new SqliteFile({ path, migrations: url });
+    const log = { origin: 'test.example/log', vkey: 'test.example/log+0+AA' };
+    const exams = [await makeExam({ now: DAY_MS, log }), await makeExam({ now: DAY_MS, log })];
+    const later = await nextPolicy(exams[1]!, { recipients: exams[0]!.policy.recipients, title: 'é'.repeat(200) });
+    for (const { policy, record } of [...exams, later]) {
+      await old.batch([
+        statement(
+          'INSERT INTO policies (exam_id, seq, policy_hash, owner_hash, bytes, published_ms) VALUES (?, ?, ?, ?, ?, 0)',
+          ...[policy.exam_id, policy.seq, newHash(), 'owner', record],
+        ),
+      ]);
+    }
+    await old.close();
+    copyFileSync(new URL('0003_access.sql', MIGRATIONS), join(sql, '0003_access.sql'));
+    const file = new SqliteFile({ path, migrations: url });
+    const rows = await file.all(statement('SELECT exam_id, identity FROM exam_people'));
+    const expected = [exams[0]!, later].flatMap(({ policy }) =>
+      [policy.owner, ...policy.recipients.map(({ identity }) => identity)].map((who) => [policy.exam_id, who]),
+    );
+    expect(rows.map(String).sort()).toEqual(expected.map(String).sort());
+    await file.close();
+  });
+
   it('a database that is newer than the code is refused', async () => {
     const path = newPath();
     const { path: sql, url } = folderOfMigrations();
@@ -314,7 +342,8 @@ describe('at the start', () => {
   it('two connections open one database, which is migrated once', async () => {
     const path = newPath();
     const [here, there] = [openFile(path), openFile(path)];
-    expect(await here.all(statement('SELECT name FROM migrations'))).toHaveLength(2);
+    const migrations = readdirSync(MIGRATIONS).filter((name) => name.endsWith('.sql'));
+    expect(await here.all(statement('SELECT name FROM migrations'))).toHaveLength(migrations.length);
     await there.batch([lease('a')]);
     expect(await leases(here)).toEqual(['a']);
     await Promise.all([here.close(), there.close()]);

@@ -6,7 +6,21 @@ import type { SqlDriver, Statement } from '../../../../src/server/adapters/sql/d
 import { sqlStore } from '../../../../src/server/adapters/sql-store.ts';
 import { SqliteFile } from '../../../../src/server/adapters/sqlite/file.ts';
 import type { Store } from '../../../../src/server/store.ts';
-import { bring, heartbeat, intended, newBytes, newHash, newId, open, OPENED_MS, pendingRow, publish } from './rows.ts';
+import {
+  bring,
+  enrolled,
+  heartbeat,
+  intended,
+  keyRow,
+  newBytes,
+  newHash,
+  newId,
+  open,
+  OPENED_MS,
+  pendingRow,
+  publish,
+  sessionRow,
+} from './rows.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'zeroreel-plans-'));
 
@@ -52,6 +66,7 @@ describe('every read and write of the store finds its rows by an index', () => {
     ['latestPolicy', () => store.latestPolicy('x')],
     ['policyByHash', () => store.policyByHash('x', 'y')],
     ['exams', () => store.exams(10, 'x')],
+    ['isNamed', () => store.isNamed('x', 'y')],
     ['openRecording', () => open(store)],
     ['recording', () => store.recording('x')],
     ['epoch', () => store.epoch('x', 0)],
@@ -89,6 +104,14 @@ describe('every read and write of the store finds its rows by an index', () => {
     ['keys', () => store.keys('x')],
     ['tokenByHash', () => store.tokenByHash('x')],
     ['revokeToken', () => store.revokeToken('x', 0)],
+    ['tokenUsed', () => store.tokenUsed('x', 0)],
+    ['addSession', () => store.addSession(sessionRow())],
+    ['sessionByHash', () => store.sessionByHash('x')],
+    ['revokeSession', () => store.revokeSession('x', 0)],
+    ['sessionUsed', () => store.sessionUsed('x', 0)],
+    ['enrolKey', () => store.enrolKey(keyRow({ op: 3 }), enrolled(keyRow()))],
+    ['issue', () => store.issue('challenge', newHash(), 1, 0)],
+    ['redeem', () => store.redeem('challenge', 'x', 0)],
     ['lease', () => store.lease('x', 'y', 0, 1)],
     ['existingEpochs', () => store.existingEpochs([{ recordingId: newId(), epoch: 0 }])],
   ];

@@ -9,6 +9,7 @@ import type {
   PendingRow,
   PolicyRow,
   RecordingRow,
+  SessionRow,
   Store,
   TokenRow,
   TrackRow,
@@ -48,9 +49,13 @@ export function published(policy: PolicyRow): LogEntryOf<'policy.published'> {
   };
 }
 
-export async function publish(store: Store, changes: Partial<PolicyRow> = {}): Promise<PolicyRow> {
+export async function publish(
+  store: Store,
+  changes: Partial<PolicyRow> = {},
+  people: readonly string[] = [],
+): Promise<PolicyRow> {
   const policy = policyRow(changes);
-  if (!(await store.publishPolicy(policy, published(policy)))) throw new Error('the policy was not published');
+  if (!(await store.publishPolicy(policy, people, published(policy)))) throw new Error('the policy was not published');
   return policy;
 }
 
@@ -253,6 +258,23 @@ export function tokenRow(changes: Partial<TokenRow> = {}): TokenRow {
     createdMs: OPENED_MS,
     expiresMs: OPENED_MS + DAY_MS,
     revokedMs: null,
+    examIds: null,
+    lastUsedMs: null,
+    ...changes,
+  };
+}
+
+export function sessionRow(changes: Partial<SessionRow> = {}): SessionRow {
+  return {
+    sessionHash: newHash(),
+    role: 'instructor',
+    identity: newHash(),
+    tokenHash: null,
+    examIds: null,
+    createdMs: OPENED_MS,
+    expiresMs: OPENED_MS + DAY_MS,
+    revokedMs: null,
+    lastUsedMs: null,
     ...changes,
   };
 }
