@@ -2,7 +2,7 @@
  * A receipt as its student keeps it: lines that a person reads and that the command line and the receipt page check. It
  * opens nothing. All that binds stands in its last two lines; the others say it in words, and must agree with them.
  */
-import { fromBase64Url, toBase64Url, type Bytes } from '../../crypto/format/bytes.ts';
+import { fromBase64Url, fromUtf8, toBase64Url, utf8, type Bytes } from '../../crypto/format/bytes.ts';
 import { ProtocolError } from '../../crypto/format/errors.ts';
 import { parseReceipt, RECEIPT_CLOSED, verifyReceipt, type ReceiptRecord } from '../../crypto/format/receipt.ts';
 import { parseVkey } from '../../crypto/log/note.ts';
@@ -19,6 +19,24 @@ export interface KeptReceipt {
 export function formatReceipt({ server, vkey, receipt }: KeptReceipt): string {
   const words = describe(server, parseReceipt(receipt));
   return [...words, `log key    ${vkey}`, `signed     ${toBase64Url(receipt)}`, ''].join('\n');
+}
+
+/**
+ * The receipt as a link to the page that checks it, `https://HOST/receipt#v1.VKEY.RECEIPT`, both base64url: in the fragment, which no
+ * browser sends, and short enough for a QR code.
+ */
+export function receiptLink({ server, vkey, receipt }: KeptReceipt): string {
+  return `${new URL(server).origin}/receipt#v1.${toBase64Url(utf8(vkey))}.${toBase64Url(receipt)}`;
+}
+
+/** The text of the receipt in a link, for `readReceipt`, which verifies it; throws ProtocolError for another link. */
+export function receiptOfLink(link: string): string {
+  const { origin, hash } = new URL(link);
+  const [version, vkey, receipt, ...rest] = hash.slice(1).split('.');
+  if (version !== 'v1' || vkey === undefined || receipt === undefined || rest.length > 0) {
+    throw new ProtocolError('format', 'expected the whole link of a receipt');
+  }
+  return formatReceipt({ server: origin, vkey: fromUtf8(fromBase64Url(vkey)), receipt: fromBase64Url(receipt) });
 }
 
 /** Reads and verifies a kept receipt, line ends of any system; throws ProtocolError (`format`, `signature`). */

@@ -69,7 +69,7 @@ export class LiveEpoch {
           track,
           chunkBytes: rules.chunkBytes,
           chunkMs: rules.chunkMs,
-          mediaNow: () => clock.monotonic() - this.#startedMs,
+          mediaNow: () => this.mediaNow(),
           seal: (plaintext, cut) => this.#seal(track, PADDED_KINDS.has(kind), plaintext, cut),
         }),
       ]),
@@ -120,6 +120,11 @@ export class LiveEpoch {
 
   get coveredCounts(): ReadonlyMap<number, number> {
     return this.#covered;
+  }
+
+  /** Media time now, ms since OPEN. */
+  mediaNow(): number {
+    return this.#options.api.environment.clock.monotonic() - this.#startedMs;
   }
 
   get sealedBytes(): number {

@@ -155,6 +155,16 @@ export class Recorder {
     return this.#live.writer(id);
   }
 
+  /** Media time now, ms since this epoch's OPEN: what every track's times count from. */
+  mediaNow(): number {
+    return this.#live.mediaNow();
+  }
+
+  /** Number of the epoch that is being recorded; above 0 where the recording was resumed. */
+  get epoch(): number {
+    return this.#session.epochs.at(-1)!.epoch;
+  }
+
   /** At a pause: what is gathered becomes durable, and a head over it goes out as soon as it is stored. */
   async flush(): Promise<void> {
     await this.#orFailure(this.#live.flush());

@@ -9,6 +9,8 @@ export interface MediaTime {
   durMs?: number;
   /** How long capture stood still before these bytes. */
   gapMs?: number;
+  /** Not to be divided between two chunks where one can hold them: a cluster of a stream, a line of text. */
+  isWhole?: boolean;
 }
 
 export interface Cut {
@@ -54,8 +56,10 @@ export class TrackWriter {
   write(bytes: Uint8Array, time: MediaTime = {}): Promise<void> {
     return this.#turns.run(async () => {
       if (this.#isEnded) throw new ClientError('track', `track ${this.track} has ended`);
-      const { tMs = this.#options.mediaNow(), durMs = 0, gapMs = 0 } = time;
-      if (this.#filled > 0 && tMs + durMs - this.#startMs > this.#options.chunkMs) await this.#cut(false);
+      const { tMs = this.#options.mediaNow(), durMs = 0, gapMs = 0, isWhole = false } = time;
+      const isLate = tMs + durMs - this.#startMs > this.#options.chunkMs;
+      const isTooLarge = isWhole && this.#filled + bytes.length > this.#options.chunkBytes;
+      if (this.#filled > 0 && (isLate || isTooLarge)) await this.#cut(false);
       for (let at = 0; at < bytes.length;) {
         if (this.#filled === 0) this.#begin(tMs + (durMs * at) / bytes.length, at === 0 ? gapMs : 0);
         const taken = this.#take(bytes.subarray(at));

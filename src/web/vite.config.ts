@@ -68,6 +68,7 @@ export default defineConfig({
     reportCompressedSize: false,
     sourcemap: false,
     rolldownOptions: {
+      checks: { bundlerTimings: false },
       input: PAGES.map((page) => join(ROOT, pageFile(page))),
       output: { hashCharacters: 'hex' },
     },

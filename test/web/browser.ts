@@ -2,35 +2,20 @@
  * A real Chromium for tests of pages: fake camera, microphone and screen, nothing that phones home; whoever looks at the page with
  * axe, by keyboard, by names and roles. Where there is no Chromium its tests are skipped, loudly and counted.
  */
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { AxeResults, RunOptions } from 'axe-core';
 import { chromium, type BrowserContext, type BrowserContextOptions, type Page } from 'playwright-core';
-import { describe, expect } from 'vitest';
+import { expect } from 'vitest';
+import { CHROMIUM, QUIET_FLAGS } from '../crypto/runtimes/chromium.ts';
 
-export const CHROMIUM = process.env['ZEROREEL_CHROMIUM'] ?? '/usr/bin/chromium';
-
-/** A browser that speaks to nobody by itself. */
-const QUIET = [
-  ...['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking'],
-  ...['--disable-component-update', '--disable-sync'],
-];
+export { describeInChromium } from '../crypto/runtimes/chromium.ts';
 
 /** Test pictures and beeps in place of devices, and permission without a question. */
-const FAKE_MEDIA = [
-  '--use-fake-device-for-media-stream=fps=15',
-  '--use-fake-ui-for-media-stream',
-  '--auto-accept-this-tab-capture',
-];
-
-const hasChromium = existsSync(CHROMIUM);
-if (!hasChromium) process.stderr.write('SKIPPED: no Chromium; on Debian: apt-get install chromium\n');
-
-/** `describe` for what needs Chromium; with ZEROREEL_REQUIRE_ALL=1 its absence is a failure. */
-export const describeInChromium = describe.skipIf(!hasChromium && process.env['ZEROREEL_REQUIRE_ALL'] !== '1');
+const FAKE_MEDIA = ['--use-fake-device-for-media-stream=fps=15', '--use-fake-ui-for-media-stream'];
 
 /** One browser with a profile of its own, which survives its crash. */
 export class TestBrowser {
@@ -97,7 +82,7 @@ export function complaintsOf(page: Page): readonly string[] {
 function openProfile(profile: string, { args = [], ...options }: BrowserContextOptions & { args?: string[] }) {
   return chromium.launchPersistentContext(profile, {
     executablePath: CHROMIUM,
-    args: [...QUIET, ...FAKE_MEDIA, ...args],
+    args: [...QUIET_FLAGS, ...FAKE_MEDIA, ...args],
     viewport: { width: 1280, height: 900 },
     ...options,
   });

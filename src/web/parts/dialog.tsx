@@ -18,7 +18,17 @@ export function Dialog({ heading, isOpen, onClose, children }: DialogProps) {
     if (!isOpen) dialog.current?.close();
   }, [isOpen]);
   return (
-    <dialog ref={dialog} class="dialog" aria-labelledby={id} onClose={onClose}>
+    <dialog
+      ref={dialog}
+      class="dialog"
+      aria-labelledby={id}
+      onCancel={(event) => {
+        // The state closes it: were the browser first, a press right after Escape would be lost in between.
+        event.preventDefault();
+        onClose();
+      }}
+      onClose={onClose}
+    >
       <h2 id={id}>{heading}</h2>
       {isOpen && children}
     </dialog>

@@ -2,24 +2,12 @@
  * The hostile vectors, the known answers and the public suites in the other runtimes that hold keys or check records: a real
  * Chromium, and a real workerd. The files are those that Node runs; see `plan.ts`.
  */
-import { existsSync } from 'node:fs';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { Miniflare } from 'miniflare';
-import { chromium } from 'playwright-core';
 import { expect, test } from 'vitest';
 import { havePublicVectors } from '../publicvectors.ts';
 import { bundleFor } from './bundle.ts';
+import { inChromium, testInChromium } from './chromium.ts';
 import type { RuntimeReport } from './frame.ts';
-
-const CHROMIUM = process.env['ZEROREEL_CHROMIUM'] ?? '/usr/bin/chromium';
-/** A page that is not to speak to anybody but its own origin. */
-const FLAGS = [
-  ...['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking'],
-  ...['--disable-component-update', '--disable-sync'],
-];
-const hasChromium = existsSync(CHROMIUM);
-if (!hasChromium) process.stderr.write('SKIPPED: no Chromium; on Debian: apt-get install chromium\n');
 
 function expectAll(runtime: string, report: RuntimeReport): void {
   process.stderr.write(`${runtime}: ${report.passed} tests passed, ${report.failed.length} failed\n`);
@@ -29,27 +17,6 @@ function expectAll(runtime: string, report: RuntimeReport): void {
   expect(Number(hostile?.[1])).toBeGreaterThan(150);
   expect(hostile?.[1]).toBe(hostile?.[2]);
   if (havePublicVectors) expect(report.notes.join('\n')).toContain('"ed25519 cctv":');
-}
-
-async function inChromium(script: string): Promise<RuntimeReport> {
-  const server = createServer((request, response) => {
-    const isScript = request.url === '/script.js';
-    response.setHeader('content-type', isScript ? 'text/javascript' : 'text/html');
-    response.end(
-      isScript ? script : '<!doctype html><title>vectors</title><script type="module" src="/script.js"></script>',
-    );
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
-  try {
-    const page = await browser.newPage();
-    await page.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`);
-    await page.waitForFunction('globalThis.report !== undefined', undefined, { timeout: 290_000, polling: 250 });
-    return JSON.parse(await page.evaluate<string>('JSON.stringify(globalThis.report)')) as RuntimeReport;
-  } finally {
-    await browser.close();
-    await new Promise((resolve) => server.close(resolve));
-  }
 }
 
 async function inWorkerd(script: string): Promise<RuntimeReport> {
@@ -65,7 +32,7 @@ async function inWorkerd(script: string): Promise<RuntimeReport> {
   }
 }
 
-test.skipIf(!hasChromium && process.env['ZEROREEL_REQUIRE_ALL'] !== '1')(
+testInChromium(
   'every vector has its answer in Chromium',
   async () => {
     const script = await bundleFor(`import { runAll } from './plan.ts'; globalThis.report = await runAll();`);

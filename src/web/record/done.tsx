@@ -1,0 +1,59 @@
+import { Button } from '../parts/button.tsx';
+import { Panel } from '../parts/panel.tsx';
+import { Status } from '../parts/status.tsx';
+import { download } from './download.ts';
+import type { ExamView, ReceiptView } from './messages.ts';
+import { QrCode } from './qr.tsx';
+import { moment } from './words.ts';
+
+/** Everything is stored and closed: the receipt. */
+export function Done({ receipt, exam }: { receipt: ReceiptView; exam: ExamView }) {
+  return (
+    <>
+      <Status tone="good">
+        <p>
+          <strong>Everything is stored. It is safe to close this page.</strong>
+        </p>
+        <p>It will be destroyed by {moment(receipt.deleteByMs)}.</p>
+      </Status>
+      <Panel heading="Your receipt">
+        <div class="columns">
+          <div class="stack">
+            <p>
+              Keep it. It opens nothing. With it you can see later who opened the recording, and check that it was
+              destroyed: <a href={receipt.link}>check it now</a>.
+            </p>
+            <dl class="facts">
+              <dt>Recording</dt>
+              <dd class="mono">{receipt.recordingId}</dd>
+              <dt>To be destroyed</dt>
+              <dd>{moment(receipt.deleteByMs)}</dd>
+              <dt>Questions</dt>
+              <dd>{exam.contact || 'your instructor'}</dd>
+            </dl>
+            <div class="row">
+              <Button
+                kind="primary"
+                onPress={() => {
+                  download('zeroreel-receipt.txt', receipt.text, 'text/plain');
+                }}
+              >
+                Download the receipt
+              </Button>
+            </div>
+          </div>
+          <figure class="qr-frame">
+            <QrCode text={receipt.link} label="The receipt as a QR code" />
+            <figcaption class="quiet">The same, for a phone’s camera</figcaption>
+          </figure>
+        </div>
+        <details>
+          <summary>The receipt’s text</summary>
+          <pre class="mono receipt-text" tabIndex={0}>
+            {receipt.text}
+          </pre>
+        </details>
+      </Panel>
+    </>
+  );
+}

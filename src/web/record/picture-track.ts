@@ -1,0 +1,218 @@
+/** Webcam or screen: frames in, WebM clusters out. Runs in the worker; frames never touch the page's own thread. */
+import type { CaptureSource } from '../../../schema/events.ts';
+import { ClusterStream, type StreamCodec } from './cluster-stream.ts';
+import type { MediaQueue } from './media-queue.ts';
+import type { PageEvent } from './messages.ts';
+import { PictureWatch } from './picture-watch.ts';
+
+export interface PictureFormat {
+  codec: Exclude<StreamCodec, 'opus'>;
+  /** For WebCodecs, e.g. `vp09.00.31.08`. */
+  codecString: string;
+  /** Most lines; a smaller picture is not blown up. */
+  height: number;
+  frameRate: number;
+  bitsPerSecond: number;
+  /** A key frame, and a cluster, every so often. */
+  keyFrameMs: number;
+}
+
+export interface PictureOptions {
+  source: CaptureSource;
+  format: PictureFormat;
+  queue: MediaQueue;
+  mediaNow: () => number;
+  tell: (event: PageEvent) => void;
+  /** The stream is over: unplugged, or stopped in the browser. */
+  onEnded: () => void;
+  onFailure: (error: unknown) => void;
+}
+
+/** A frame that waits while the encoder is behind by so many is dropped, and counted. */
+const MOST_BEHIND = 4;
+/** A picture that does not change is encoded again this often. */
+const REPEAT_MS = 1_000;
+const SAMPLE_MS = 1_000;
+const FRAMES_TOLD_MS = 10_000;
+/** Every so many pixels one is looked at, in both directions. */
+const SAMPLE_STEP = 16;
+
+export class PictureTrack {
+  readonly watch = new PictureWatch();
+  readonly #options: PictureOptions;
+  readonly #stream: ClusterStream;
+  #encoder: VideoEncoder | undefined;
+  #reader: ReadableStreamDefaultReader<VideoFrame> | undefined;
+  #size = '';
+  #newest: VideoFrame | undefined;
+  #encodedMs = -Infinity;
+  #keyMs = -Infinity;
+  #keyToldMs = 0;
+  #sampledMs = 0;
+  #pausedMs: number | undefined;
+  #counts = { sinceMs: 0, encoded: 0, dropped: 0 };
+  #isEnded = false;
+
+  constructor(options: PictureOptions) {
+    this.#options = options;
+    const { format, queue } = options;
+    // A little less than the key frames' distance, so that rounding never skips one.
+    this.#stream = new ClusterStream(format.codec, format.keyFrameMs * 0.9, (cluster) => {
+      queue.add(cluster);
+    });
+  }
+
+  /** Reads until the stream ends; a later stream takes the place of the one before. */
+  async attach(frames: ReadableStream<VideoFrame>): Promise<void> {
+    await this.#reader?.cancel().catch(() => undefined);
+    const reader = frames.getReader();
+    this.#reader = reader;
+    this.watch.forget();
+    void this.#read(reader);
+  }
+
+  async #read(reader: ReadableStreamDefaultReader<VideoFrame>): Promise<void> {
+    const { onEnded, onFailure } = this.#options;
+    try {
+      for (;;) {
+        const { done, value } = await reader.read();
+        if (done || this.#isEnded) break;
+        await this.#take(value);
+      }
+      if (this.#reader === reader && !this.#isEnded) onEnded();
+    } catch (error) {
+      if (this.#reader === reader && !this.#isEnded) onFailure(error);
+    }
+  }
+
+  async #take(frame: VideoFrame): Promise<void> {
+    const { mediaNow, format, source } = this.#options;
+    try {
+      if (this.#pausedMs !== undefined) return;
+      const now = mediaNow();
+      // A camera may give more than was asked for. Half a frame of tolerance, because frames come unevenly.
+      if (now - this.#encodedMs < 1000 / format.frameRate - 500 / format.frameRate) return;
+      if (source === 'webcam' && now - this.#sampledMs >= SAMPLE_MS) await this.#sample(frame, now);
+      this.#newest?.close();
+      this.#newest = frame.clone();
+      this.#encode(frame, now);
+    } finally {
+      frame.close();
+    }
+  }
+
+  /** About once a second: repeats a picture that stands still, and tells what is to be told. */
+  tick(): void {
+    const { mediaNow, tell, source } = this.#options;
+    if (this.#pausedMs !== undefined || this.#isEnded) return;
+    const now = mediaNow();
+    if (this.#newest && now - this.#encodedMs >= REPEAT_MS) {
+      this.#encode(this.#newest, now);
+      if (source === 'webcam') for (const event of this.watch.standStill(now)) tell(event);
+    }
+    const { sinceMs, encoded, dropped } = this.#counts;
+    if (now - sinceMs >= FRAMES_TOLD_MS) {
+      tell({ type: 'frames', source, for_ms: Math.round(now - sinceMs), encoded, dropped });
+      this.#counts = { sinceMs: now, encoded: 0, dropped: 0 };
+    }
+    if (this.#keyToldMs > 0 && now - this.#keyToldMs >= FRAMES_TOLD_MS) {
+      tell({ type: 'key_frames_missing', source, for_ms: Math.round(now - this.#keyToldMs) });
+      this.#keyToldMs = now;
+    }
+  }
+
+  pause(): void {
+    this.#pausedMs = this.#options.mediaNow();
+    this.#newest?.close();
+    this.#newest = undefined;
+  }
+
+  goOn(): void {
+    this.#options.queue.gap(this.#options.mediaNow() - (this.#pausedMs ?? 0));
+    this.#pausedMs = undefined;
+    this.#keyMs = -Infinity;
+    this.#keyToldMs = 0;
+    this.watch.forget();
+  }
+
+  async end(): Promise<void> {
+    this.#isEnded = true;
+    await this.#reader?.cancel().catch(() => undefined);
+    this.#newest?.close();
+    if (this.#encoder?.state === 'configured') await this.#encoder.flush();
+    if (this.#encoder?.state !== 'closed') this.#encoder?.close();
+    await this.#stream.end();
+    await this.#options.queue.settled();
+  }
+
+  #encode(frame: VideoFrame, now: number): void {
+    const { format } = this.#options;
+    const encoder = this.#encoderFor(frame);
+    if (encoder.encodeQueueSize >= MOST_BEHIND) {
+      this.#counts.dropped += 1;
+      return;
+    }
+    const keyFrame = now - this.#keyMs >= format.keyFrameMs;
+    if (keyFrame) this.#keyMs = now;
+    // Media time in place of the camera's: every track of an epoch counts from OPEN.
+    const timed = new VideoFrame(frame, { timestamp: Math.round(now * 1000) });
+    encoder.encode(timed, { keyFrame });
+    timed.close();
+    this.#encodedMs = now;
+    this.#counts.encoded += 1;
+  }
+
+  /** A picture of another size, as after a window was resized, gets an encoder of its own; the stream goes on with its key frame. */
+  #encoderFor(frame: VideoFrame): VideoEncoder {
+    const { format, onFailure } = this.#options;
+    const scale = Math.min(1, format.height / frame.displayHeight);
+    const [width, height] = [frame.displayWidth, frame.displayHeight].map((side) =>
+      Math.max(2, 2 * Math.round((side * scale) / 2)),
+    );
+    const size = `${width!}x${height!}`;
+    if (this.#encoder?.state === 'configured' && size === this.#size) return this.#encoder;
+    const before = this.#encoder;
+    this.#size = size;
+    this.#keyMs = -Infinity;
+    const flushed = before?.state === 'configured' ? before.flush() : Promise.resolve();
+    const encoder = new VideoEncoder({
+      output: (chunk, meta) => {
+        if (chunk.type === 'key') this.#keyToldMs = chunk.timestamp / 1000;
+        void flushed.then(() => this.#stream.add(chunk, meta)).catch(onFailure);
+      },
+      error: onFailure,
+    });
+    encoder.configure({
+      codec: format.codecString,
+      width: width!,
+      height: height!,
+      bitrate: format.bitsPerSecond,
+      framerate: format.frameRate,
+      latencyMode: 'realtime',
+    });
+    void flushed.then(() => before?.close()).catch(onFailure);
+    this.#encoder = encoder;
+    return encoder;
+  }
+
+  async #sample(frame: VideoFrame, now: number): Promise<void> {
+    this.#sampledMs = now;
+    const luma = await sampleLuma(frame);
+    if (!luma) return;
+    for (const event of this.watch.see(now, luma)) this.#options.tell(event);
+  }
+}
+
+/** Luma at a grid of pixels; undefined for a format without a plane of luma, as screens have. */
+async function sampleLuma(frame: VideoFrame): Promise<Uint8Array | undefined> {
+  if (frame.format === null || !/^(?:I4|NV12)/.test(frame.format)) return undefined;
+  const bytes = new Uint8Array(frame.allocationSize());
+  const [plane] = await frame.copyTo(bytes);
+  if (!plane) return undefined;
+  const { width, height } = frame.visibleRect ?? { width: frame.codedWidth, height: frame.codedHeight };
+  const luma: number[] = [];
+  for (let y = SAMPLE_STEP / 2; y < height; y += SAMPLE_STEP) {
+    for (let x = SAMPLE_STEP / 2; x < width; x += SAMPLE_STEP) luma.push(bytes[plane.offset + y * plane.stride + x]!);
+  }
+  return Uint8Array.from(luma);
+}

@@ -1,0 +1,124 @@
+/** The microphone: sound in, WebM clusters with Opus out. */
+import { ClusterStream } from './cluster-stream.ts';
+import type { MediaQueue } from './media-queue.ts';
+import type { PageEvent } from './messages.ts';
+import { SoundWatch } from './sound-watch.ts';
+
+export interface SoundOptions {
+  queue: MediaQueue;
+  mediaNow: () => number;
+  tell: (event: PageEvent) => void;
+  onEnded: () => void;
+  onFailure: (error: unknown) => void;
+}
+
+export const SOUND_FORMAT = { codec: 'opus', sampleRate: 48_000, numberOfChannels: 1, bitrate: 32_000 } as const;
+const CLUSTER_MS = 2_000;
+/** Sound that comes so far from where it should stand in time begins anew; less is the jitter of its way here. */
+const DRIFT_MS = 250;
+
+export class SoundTrack {
+  readonly watch = new SoundWatch();
+  readonly #options: SoundOptions;
+  readonly #stream: ClusterStream;
+  #encoder: AudioEncoder | undefined;
+  #reader: ReadableStreamDefaultReader<AudioData> | undefined;
+  /** Media time minus the device's, ms. */
+  #offsetMs = 0;
+  #pausedMs: number | undefined;
+  #isEnded = false;
+
+  constructor(options: SoundOptions) {
+    this.#options = options;
+    this.#stream = new ClusterStream('opus', CLUSTER_MS, (cluster) => {
+      options.queue.add(cluster);
+    });
+  }
+
+  async attach(sound: ReadableStream<AudioData>): Promise<void> {
+    await this.#reader?.cancel().catch(() => undefined);
+    const reader = sound.getReader();
+    this.#reader = reader;
+    this.watch.forget();
+    void this.#read(reader);
+  }
+
+  async #read(reader: ReadableStreamDefaultReader<AudioData>): Promise<void> {
+    const { onEnded, onFailure } = this.#options;
+    try {
+      for (;;) {
+        const { done, value } = await reader.read();
+        if (done || this.#isEnded) break;
+        await this.#take(value);
+      }
+      if (this.#reader === reader && !this.#isEnded) onEnded();
+    } catch (error) {
+      if (this.#reader === reader && !this.#isEnded) onFailure(error);
+    }
+  }
+
+  async #take(data: AudioData): Promise<void> {
+    const { mediaNow, tell } = this.#options;
+    try {
+      if (this.#pausedMs !== undefined) return;
+      const samples = new Float32Array(data.numberOfFrames);
+      data.copyTo(samples, { planeIndex: 0, format: 'f32-planar' });
+      const now = mediaNow();
+      for (const event of this.watch.hear(now, samples)) tell(event);
+      const startMs = now - (data.numberOfFrames / data.sampleRate) * 1000;
+      if (!this.#encoder || Math.abs(data.timestamp / 1000 + this.#offsetMs - startMs) > DRIFT_MS) {
+        await this.#begin(data, startMs);
+      }
+      const timed = new AudioData({
+        format: 'f32-planar',
+        sampleRate: data.sampleRate,
+        numberOfFrames: data.numberOfFrames,
+        numberOfChannels: 1,
+        timestamp: Math.max(0, Math.round(data.timestamp + this.#offsetMs * 1000)),
+        data: samples,
+      });
+      this.#encoder!.encode(timed);
+      timed.close();
+    } finally {
+      data.close();
+    }
+  }
+
+  /** A stretch of sound without a hole: an encoder counts samples, so a hole needs another one. */
+  async #begin(data: AudioData, startMs: number): Promise<void> {
+    const { onFailure } = this.#options;
+    if (this.#encoder) await this.#endEncoder();
+    this.#offsetMs = startMs - data.timestamp / 1000;
+    this.#encoder = new AudioEncoder({
+      output: (chunk, meta) => {
+        this.#stream.add(chunk, meta).catch(onFailure);
+      },
+      error: onFailure,
+    });
+    this.#encoder.configure({ ...SOUND_FORMAT, sampleRate: data.sampleRate });
+  }
+
+  async #endEncoder(): Promise<void> {
+    if (this.#encoder?.state === 'configured') await this.#encoder.flush();
+    if (this.#encoder?.state !== 'closed') this.#encoder?.close();
+    this.#encoder = undefined;
+  }
+
+  pause(): void {
+    this.#pausedMs = this.#options.mediaNow();
+  }
+
+  goOn(): void {
+    this.#options.queue.gap(this.#options.mediaNow() - (this.#pausedMs ?? 0));
+    this.#pausedMs = undefined;
+    this.watch.forget();
+  }
+
+  async end(): Promise<void> {
+    this.#isEnded = true;
+    await this.#reader?.cancel().catch(() => undefined);
+    await this.#endEncoder();
+    await this.#stream.end();
+    await this.#options.queue.settled();
+  }
+}
