@@ -157,7 +157,7 @@ export interface KeyRow {
 
 export interface CheckpointRow {
   size: number;
-  /** The signed note. */
+  /** The signed note; as it is read, with the lines of the witnesses that have cosigned it by now. */
   note: string;
   publishedMs: number;
 }
@@ -314,6 +314,11 @@ export interface Store {
   checkpoints(from: number, limit: number): Promise<CheckpointRow[]>;
   /** Replaces the tiles and adds the checkpoint. Holds while the newest checkpoint has size `previousSize` (0: none). */
   publish(checkpoint: CheckpointRow, tiles: readonly TileRow[], previousSize: number): Promise<boolean>;
+  /**
+   * Adds a witness's line, `— name base64` and its newline, to the published checkpoint of that size. Holds while that witness
+   * has none there.
+   */
+  cosign(size: number, witness: string, line: string): Promise<boolean>;
   tile(level: number, index: number): Promise<TileRow | undefined>;
 
   // ---- keys, tokens, sessions, leases ------------------------------------------------------------------------------------

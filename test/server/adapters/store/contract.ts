@@ -798,6 +798,20 @@ export function storeContract(name: string, openStore: () => Promise<Store>): vo
         expect(await store.checkpoints(0, 1)).toEqual(notes.slice(0, 1));
       });
 
+      it("gives a checkpoint with its witnesses' lines behind the log's own, each witness once", async () => {
+        await store.append([heartbeat(0), heartbeat(1)]);
+        expect(await store.cosign(1, 'a', 'too early\n')).toBe(false);
+        await store.publish({ size: 1, note: 'one\n\n— log\n', publishedMs: OPENED_MS }, [], 0);
+        await store.publish({ size: 2, note: 'two\n\n— log\n', publishedMs: OPENED_MS }, [], 1);
+        expect(await store.cosign(1, 'a', '— a\n')).toBe(true);
+        expect(await store.cosign(1, 'a', '— a again\n')).toBe(false);
+        expect(await store.cosign(1, 'b', '— b\n')).toBe(true);
+        const notes = (await store.checkpoints(0, 10)).map(({ note }) => note);
+        expect(notes).toEqual(['one\n\n— log\n— a\n— b\n', 'two\n\n— log\n']);
+        expect(await store.checkpointAt(1)).toMatchObject({ note: notes[0] });
+        expect(await store.newestCheckpoint()).toMatchObject({ note: notes[1] });
+      });
+
       it('refuses a checkpoint on another predecessor, tiles included', async () => {
         await store.append([heartbeat(0), heartbeat(1)]);
         const tile = { level: 0, index: 0, hashes: newBytes(32) };

@@ -100,6 +100,7 @@ describe('every read and write of the store finds its rows by an index', () => {
     ['checkpointAt', () => store.checkpointAt(1)],
     ['checkpoints', () => store.checkpoints(0, 10)],
     ['publish', () => store.publish({ size: 1, note: '', publishedMs: 0 }, [], 0)],
+    ['cosign', () => store.cosign(1, 'w', '')],
     ['tile', () => store.tile(0, 0)],
     ['keys', () => store.keys('x')],
     ['tokenByHash', () => store.tokenByHash('x')],
