@@ -267,6 +267,8 @@ export interface Store {
   idle(seenBefore: number, endedBefore: number, limit: number): Promise<RecordingRow[]>;
   /** Counts an opening by a reader. Holds while no deletion was begun. */
   release(recordingId: string, entries: readonly LogEntry[]): Promise<boolean>;
+  /** Says that a copy left the service. Holds while no deletion was begun. */
+  declareExport(recordingId: string, entry: LogEntry): Promise<boolean>;
   /** Holds while no deletion was begun and the recording has no grant with this hash. */
   addGrant(grant: GrantRow, entry: LogEntry): Promise<boolean>;
   /** Brings `delete_by` forward. Holds while no deletion was begun and `deleteByMs` is earlier than the one that stands. */

@@ -83,7 +83,7 @@ describe('log verify with a listing', () => {
     const key = `${'C'.repeat(21)}A/0000/00001/0000000000`;
     const body = media(9);
     const upload = bucket.presignPut({ key, bytes: body.length, sha256: await sha256(body) }, clock.now(), 300);
-    expect(await put({ state: 'signed', track: 1, seq: 0, ...upload }, body)).toBe(200);
+    expect(await put({ state: 'signed', track: 1, seq: 0, expires_ms: 0, ...upload }, body)).toBe(200);
     const stranger = await verifyBucket();
     expect(stranger.exit).toBe(2);
     expect(stranger.output).toMatch(/1 nobody owes.*\n.*the log never opened it/);

@@ -15,6 +15,7 @@ import {
   enrolled,
   epochRow,
   erasure,
+  exported,
   grantRow,
   granted,
   heartbeat,
@@ -490,6 +491,14 @@ export function storeContract(name: string, openStore: () => Promise<Store>): vo
         expect(await store.entriesOf(recording.id)).toHaveLength(3);
       });
 
+      it('declare an export, as often as one is made', async () => {
+        const { recording } = await open(store);
+        for (let copy = 0; copy < 2; copy++)
+          expect(await store.declareExport(recording.id, exported(recording.id))).toBe(true);
+        expect((await story(store, recording.id)).slice(-2)).toEqual(['export.declared', 'export.declared']);
+        expect(await store.recording(recording.id)).toMatchObject({ releases: 0 });
+      });
+
       it('keep a grant as it was signed, once', async () => {
         const { recording } = await open(store);
         const grant = grantRow(recording.id);
@@ -517,6 +526,7 @@ export function storeContract(name: string, openStore: () => Promise<Store>): vo
         const { id } = recording;
         const grant = grantRow(id);
         await expectRefused(() => store.release(id, [released(id)]), id);
+        await expectRefused(() => store.declareExport(id, exported(id)), id);
         await expectRefused(() => store.addGrant(grant, granted(grant)), id);
         await expectRefused(() => store.bringForward(id, OPENED_MS, erasure(id, OPENED_MS)), id);
       });
@@ -524,6 +534,7 @@ export function storeContract(name: string, openStore: () => Promise<Store>): vo
       it('are refused for a recording that does not exist', async () => {
         const grant = grantRow(newId());
         await expectRefused(() => store.release(newId(), [released(newId())]));
+        await expectRefused(() => store.declareExport(newId(), exported(newId())));
         await expectRefused(() => store.addGrant(grant, granted(grant)));
         await expectRefused(() => store.bringForward(newId(), OPENED_MS, erasure(newId(), OPENED_MS)));
       });

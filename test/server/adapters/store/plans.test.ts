@@ -87,6 +87,7 @@ describe('every read and write of the store finds its rows by an index', () => {
           OPENED_MS,
         ),
     ],
+    ['declareExport', () => store.declareExport(ids[1]!, heartbeat(0))],
     ['idle', () => store.idle(OPENED_MS, OPENED_MS, 10)],
     ['due', () => store.due(OPENED_MS, 10, { deleteByMs: 0, id: '' })],
     ['intendDeletion', () => store.intendDeletion(ids[2]!, { objects: 0, bytes: 0 }, intended(ids[2]!))],
