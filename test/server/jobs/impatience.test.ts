@@ -10,7 +10,8 @@ afterEach(() => {
 });
 
 function over(list: Bucket['list']): Bucket['list'] {
-  return impatient({ bucket: { list } } as unknown as Ports).bucket.list;
+  const { bucket } = impatient({ bucket: { list } } as unknown as Ports);
+  return (prefix) => bucket.list(prefix);
 }
 
 async function collect(list: AsyncIterable<ListedObject>): Promise<string[] | BucketError> {
