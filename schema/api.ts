@@ -47,6 +47,10 @@ export const serviceSchema = z.object({
   retention_days: z.object({ maximum: z.number() }),
 });
 
+export const healthSchema = z.object({ healthy: z.boolean(), store: z.boolean(), bucket: z.boolean() });
+/** OpenAPI 3.1: as far as a reader of any version needs to know it. */
+export const openapiResponse = z.looseObject({ openapi: z.string(), paths: z.record(z.string(), z.unknown()) });
+
 // ---- exams -------------------------------------------------------------------------------------------------------------------
 export const publishPolicyRequest = z.strictObject({ policy: recordSchema(300 * 1024) });
 export const publishPolicyResponse = z.object({ exam_id: idSchema, seq: u32, policy_hash: hashSchema });
@@ -277,6 +281,9 @@ export const sessionResponse = z.object({
   exam_ids: z.array(idSchema).nullable(),
   expires_ms: uint,
 });
+
+/** The secret of a setup link: what stands behind `#` in it. */
+export const setupRequest = z.strictObject({ secret: tokenSchema });
 
 // ---- jobs -------------------------------------------------------------------------------------------------------------------------
 export const purgeResponse = z.object({

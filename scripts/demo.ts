@@ -77,7 +77,7 @@ async function mediaBytes(): Promise<number> {
 }
 
 /** Makes keys, exam, ticket and tokens, as people would. */
-async function prepare(stage: Stage, server: RunningServer) {
+async function prepare(stage: Stage) {
   await Promise.all(
     INSTRUCTORS.map(({ name, label, suite, passphrase }) =>
       stage.must(['keygen', '--suite', suite, '--label', label, `${name}.key`], { ZEROREEL_PASSPHRASE: passphrase }),
@@ -87,7 +87,8 @@ async function prepare(stage: Stage, server: RunningServer) {
     'two instructors made their keys: the first instructor with MLKEM768-X25519 (suite 2), the second instructor with X25519 (suite 1)',
   );
   const [first, second] = INSTRUCTORS;
-  const admin = { ZEROREEL_TOKEN_FILE: server.adminTokenFile };
+  await stage.must(['setup', 'server/setup.link']);
+  const admin = { ZEROREEL_TOKEN_FILE: 'admin.token' };
   const created = await Promise.all(
     (['instructor', 'compliance'] as const).map((role) =>
       stage.must(['token', 'create', '--role', role, '--label', role, '--out', `${role}.token`], admin),
@@ -300,7 +301,7 @@ async function play(stage: Stage) {
   tell('the server runs on its embedded defaults in a fresh folder: SQLite, a vault, an S3 endpoint over a folder');
   const recorded = await hashesOf((file) => new URL(file, MEDIA));
   const bytes = await mediaBytes();
-  const { link, admin } = await prepare(stage, server);
+  const { link, admin } = await prepare(stage);
   const { recordingId } = await recordWithCrash(stage);
 
   const listed = await stage.must(['list', '--json', '--token-file', 'instructor.token'], { ZEROREEL_EXAM: link });

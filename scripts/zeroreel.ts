@@ -7,13 +7,14 @@ const USAGE = `zeroreel COMMAND: zero-knowledge storage for exam recordings
 people and exams   keygen, key show | passphrase | enrol | rotate | revoke, exam create, exam show, exam tickets
 recording          record, receipt
 review             list, fetch, export, verify, grant
-operating          serve, token, purge, doctor, backup, restore
+operating          serve, setup, token, purge, doctor, backup, restore
 evidence           log verify, log export, log prove
 
 Every command has --help. Results go to standard output, everything else to standard error.
 ${EXIT_HELP}
 
   $ zeroreel serve &
+  $ zeroreel setup data/setup.link && export ZEROREEL_TOKEN_FILE=admin.token
   $ zeroreel keygen instructor.key
   $ zeroreel exam create --key instructor.key --title 'Physics 101, final' > physics.link
   $ zeroreel exam tickets --key instructor.key --exam physics.link --out seats 120
@@ -39,6 +40,7 @@ const main = commandGroup('', USAGE, {
   verify: load(async () => (await import('./commands/casefile.ts')).verify),
   grant: load(async () => (await import('./commands/grant.ts')).grant),
   serve: load(async () => (await import('./commands/serve.ts')).serve),
+  setup: load(async () => (await import('./commands/setup.ts')).setup),
   token: load(async () => (await import('./commands/token.ts')).token),
   purge: load(async () => (await import('./commands/purge.ts')).purge),
   doctor: load(async () => (await import('./commands/doctor.ts')).doctor),

@@ -1,5 +1,5 @@
 /** Zeroreel on one machine: the ports over SQLite, an S3 store or the embedded one, and cron. `npm start` runs it. */
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join, resolve } from 'node:path';
@@ -15,7 +15,7 @@ import { openSqliteStore } from './server/adapters/sqlite.ts';
 import { openSqliteVault } from './server/adapters/vault-sqlite.ts';
 import { createApp } from './server/app.ts';
 import { type Config, ConfigError, readConfig } from './server/config.ts';
-import { keepToken, newToken } from './server/http/staff.ts';
+import { issueSetup, keepFirstToken } from './server/http/staff.ts';
 import { abandon } from './server/jobs/abandon.ts';
 import { attest } from './server/jobs/attest.ts';
 import { heartbeat } from './server/jobs/heartbeat.ts';
@@ -23,12 +23,12 @@ import { publish } from './server/jobs/publish.ts';
 import { purge } from './server/jobs/purge.ts';
 import { scrub } from './server/jobs/scrub.ts';
 import { sweep } from './server/jobs/sweep.ts';
-import { createWitnessing } from './server/jobs/witness.ts';
 import { BucketError, type Clock, type Ports } from './server/ports.ts';
 import { StartRefusal } from './server/start-refusal.ts';
 
 /** When each job runs. A run that finds the one before still at work does nothing. */
 const SCHEDULE = {
+  publish: '* * * * * *',
   purge: '0 * * * * *',
   abandon: '30 */5 * * * *',
   heartbeat: '15 0 * * * *',
@@ -37,19 +37,17 @@ const SCHEDULE = {
   scrub: '10 20 3 * * *',
 } as const;
 
-/** Jobs that run again this long after they have ended: an entry is published within a second of its commit, witnesses permitting cosigned. */
-const PULSE = { publish: 250, witness: 250 } as const;
-
 /** Recordings whose objects the nightly scrub looks at, chosen at random. */
 const SCRUB_SAMPLE = 200;
-
-const FIRST_TOKEN_DAYS = 366;
 
 /** Where `npm run build` leaves the pages. */
 const PAGES_DIR = new URL('../dist', import.meta.url).pathname;
 
 /** A client that takes longer for its headers, or for a whole request of at most half a megabyte, holds a socket for nothing. */
 const SLOWEST = { headersTimeout: 20_000, requestTimeout: 60_000, connectionsCheckingInterval: 5_000 };
+
+/** The setup link again, for `zeroreel setup`; whoever reads the data folder could make a token anyway. */
+const SETUP_FILE = 'setup.link';
 
 /** What is under way at a stop may take this long; then its connections are cut. Process managers wait 30 s or more. */
 const GRACE_MS = 20_000;
@@ -64,9 +62,9 @@ export interface RunningServer {
   hasPages: boolean;
   ports: Ports;
   /** The jobs, for whoever does not want to wait for cron. */
-  jobs: Record<keyof typeof SCHEDULE | keyof typeof PULSE, () => Promise<unknown>>;
-  /** File with the token of the first administrator. */
-  adminTokenFile: string;
+  jobs: Record<keyof typeof SCHEDULE, () => Promise<unknown>>;
+  /** Lets the first administrator in, once and for a day; undefined where there is a token already. Behind its `#` is a secret. */
+  setupLink: string | undefined;
   /** Ends gracefully: no new requests, what is under way finishes, files are closed. */
   close(): Promise<void>;
 }
@@ -103,12 +101,14 @@ export async function start(options: StartOptions): Promise<RunningServer> {
     const signer = openLogSigner(dataDir, config.logOrigin);
     await requireOwnLog(store, signer, dataDir);
     const ports: Ports = { store, vault, bucket: storage.bucket, clock, signer };
-    const adminTokenFile = join(dataDir, 'admin.token');
-    if ((await store.tokens()).length === 0) await keepFirstToken(ports, adminTokenFile);
+    const { adminTokenFile } = config;
+    // The file comes first: a crash between the two, or two starts at once, end with the file's token being the one that counts.
+    if (adminTokenFile !== undefined) {
+      await keepFirstToken(ports, (make) => keepFile(adminTokenFile, () => `${make()}\n`).trim());
+    }
 
     const jobs = {
-      publish: publisher(ports, dataDir),
-      witness: createWitnessing(ports, config.witnesses, report),
+      publish: () => publishAndKeep(ports, dataDir),
       purge: () => purge(ports),
       abandon: () => abandon(ports),
       heartbeat: () => heartbeat(ports),
@@ -124,6 +124,8 @@ export async function start(options: StartOptions): Promise<RunningServer> {
     const http = await listen(createApp(ports, { report, pages, publicUrl: config.publicUrl }), config);
     const cron = isScheduled ? startCron(jobs, report) : undefined;
 
+    const setupLink = await keepSetupLink(ports, config.publicUrl ?? http.url, dataDir);
+
     let closing: Promise<void> | undefined;
     const close = async () => {
       await cron?.close();
@@ -136,7 +138,7 @@ export async function start(options: StartOptions): Promise<RunningServer> {
       hasPages: pages !== undefined,
       ports,
       jobs,
-      adminTokenFile,
+      setupLink,
       close: () => (closing ??= close()),
     };
   } catch (error) {
@@ -147,16 +149,11 @@ export async function start(options: StartOptions): Promise<RunningServer> {
 }
 
 /** A crash between the two leaves a kept checkpoint that is older than the database, which is no contradiction. */
-function publisher(ports: Ports, dataDir: string): () => Promise<number> {
-  let kept = 0;
-  return async () => {
-    const size = await publish(ports);
-    if (size === kept) return size;
-    const newest = await ports.store.newestCheckpoint();
-    if (newest) keepAnchor(dataDir, newest.note);
-    kept = size;
-    return size;
-  };
+async function publishAndKeep(ports: Ports, dataDir: string): Promise<number> {
+  const size = await publish(ports);
+  const newest = await ports.store.newestCheckpoint();
+  if (newest) keepAnchor(dataDir, newest.note);
+  return size;
 }
 
 /**
@@ -222,33 +219,10 @@ function startCron(jobs: RunningServer['jobs'], report: (error: unknown) => void
       { noOverlap: true, name, logger: QUIET },
     ),
   );
-  const pulses = (Object.keys(PULSE) as (keyof typeof PULSE)[]).map((name) => beat(jobs[name], PULSE[name], report));
   return {
     close: async () => {
       for (const task of tasks) await task.destroy();
-      for (const pulse of pulses) await pulse.close();
       await Promise.all(running);
-    },
-  };
-}
-
-/** Runs `job` over and over, with a pause between: never twice at once, whatever one run takes. */
-function beat(job: () => Promise<unknown>, pauseMs: number, report: (error: unknown) => void) {
-  let isClosed = false;
-  let timer: NodeJS.Timeout;
-  let running: Promise<unknown> = Promise.resolve();
-  const wait = () => {
-    if (isClosed) return;
-    timer = setTimeout(() => {
-      running = job().catch(report).finally(wait);
-    }, pauseMs);
-  };
-  wait();
-  return {
-    close: async () => {
-      isClosed = true;
-      clearTimeout(timer);
-      await running;
     },
   };
 }
@@ -278,13 +252,15 @@ async function openStorage({ storage, bucket, region, host }: Config, dataDir: s
   return { bucket: createS3Bucket({ endpoint, credentials, bucket, region, clock }), publicOrigin: endpoint, close };
 }
 
-/**
- * The one secret of a first start; it is in a file that only the operator can read, and never in a log. The file comes first: a
- * crash between the two, or two starts at once, end with the token of the file being the one that counts.
- */
-async function keepFirstToken({ store, clock }: Ports, path: string): Promise<void> {
-  const token = keepFile(path, () => `${newToken('admin')}\n`).trim();
-  await keepToken(store, token, { role: 'admin', label: 'first administrator', days: FIRST_TOKEN_DAYS }, clock.now());
+/** The link of a service that has no token yet, in a file that only its owner can read. Behind `#`, which no browser sends, is a secret. */
+async function keepSetupLink(ports: Ports, url: string, dataDir: string): Promise<string | undefined> {
+  const path = join(dataDir, SETUP_FILE);
+  rmSync(path, { force: true });
+  const secret = await issueSetup(ports);
+  if (secret === undefined) return undefined;
+  const link = `${url}/setup#${secret}`;
+  keepFile(path, () => `${link}\n`);
+  return link;
 }
 
 function reportToStderr(error: unknown): void {
@@ -306,7 +282,9 @@ async function main(): Promise<void> {
   // Before the line that says it serves: who reads it may stop it at once.
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, stop);
   if (!server.hasPages) console.error('zeroreel: no pages are served; `npm run build` makes them');
-  console.error(`zeroreel: serving ${server.url}; the first administrator's token is in ${server.adminTokenFile}`);
+  console.error(`zeroreel: serving ${server.url}`);
+  // The one secret that is ever printed: it holds once, and for a day.
+  if (server.setupLink !== undefined) console.error(`zeroreel: nobody has a token yet; to begin: ${server.setupLink}`);
 }
 
 if (process.argv[1] === import.meta.filename) {

@@ -68,7 +68,8 @@ beforeAll(async () => {
   const url = await serve({ ZEROREEL_DATA: 'server', ZEROREEL_BUCKET_PORT: '0' });
   if (url === undefined) throw new Error(`the server did not start: ${everything}`);
   cli.environment['ZEROREEL_SERVER'] = url;
-  cli.environment['ZEROREEL_TOKEN_FILE'] = /token is in (\S+)/.exec(everything)?.[1] ?? 'server/admin.token';
+  await cli.must(['setup', 'server/setup.link']);
+  cli.environment['ZEROREEL_TOKEN_FILE'] = 'admin.token';
   await prepareExam(cli);
 
   const { ticket } = parseExamLink(text('seats', '0001.link'));

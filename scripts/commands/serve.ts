@@ -8,7 +8,7 @@ const USAGE = `zeroreel serve [--data DIR] [--host ADDRESS] [--port N] [--bucket
 
 Runs the server until it is told to stop (Ctrl-C, SIGTERM): metadata in SQLite, objects in the embedded bucket under DIR, or in
 the S3 store that ZEROREEL_S3_ENDPOINT names. The README lists every setting and who is trusted with it. The first line of
-output is the server's URL; the token of the first administrator is in DIR/admin.token.
+output is the server's URL. A first start prints one setup link, which "zeroreel setup" trades for the administrator's token.
 
   $ zeroreel serve --data /var/lib/zeroreel
   http://127.0.0.1:8600`;
@@ -32,7 +32,7 @@ export const serve = command(USAGE, async (words, shell) => {
     throw new CommandError('unwell', 'start-refused', error.message, error.hint, { cause: error });
   });
   shell.print(server.url);
-  shell.say(`the first administrator's token is in ${server.adminTokenFile}`);
+  if (server.setupLink !== undefined) shell.say(`nobody has a token yet; to begin: ${server.setupLink}`);
   await new Promise<void>((stop) => {
     for (const signal of ['SIGINT', 'SIGTERM'] as const)
       process.once(signal, () => {

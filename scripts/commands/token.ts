@@ -11,12 +11,13 @@ import {
 import { EXIT } from '../shell/exits.ts';
 import { formatTable, formatTime } from '../shell/figures.ts';
 import { writePrivateFile } from '../shell/secrets.ts';
-import { connect } from '../shell/server.ts';
+import { connect, readExamLink } from '../shell/server.ts';
 
-const USAGE_CREATE = `zeroreel token create --role admin|instructor|compliance --label TEXT [--days N] [--out FILE] [--json]
+const USAGE_CREATE = `zeroreel token create --role admin|instructor|compliance --label TEXT [--days N] [--exam LINK]... [--out FILE] [--json]
 
 Makes a token of the server for one person. A token lets its holder ask; only a key opens a recording, and a compliance token is
-not even given the ciphertext's share. Printed once; with --out it goes to a file of mode 600 instead.
+not even given the ciphertext's share. Printed once; with --out it goes to a file of mode 600 instead. With --exam
+it is bound to these exams, and may ask about no others.
 
   $ zeroreel token create --role compliance --label 'registrar' --days 90 --out registrar.token
   zrc_4Wc0fH2a  compliance  until 2027-02-21 09:05 UTC`;
@@ -28,6 +29,7 @@ const create = command(USAGE_CREATE, async (words, shell) => {
       ...SERVER_FLAGS,
       role: { type: 'string' },
       label: { type: 'string' },
+      exam: { type: 'string', multiple: true, default: [] },
       days: { type: 'string', default: '180' },
       out: { type: 'string' },
       force: { type: 'boolean', default: false },
@@ -41,7 +43,9 @@ const create = command(USAGE_CREATE, async (words, shell) => {
   const label = required(values.label, 'label');
   const days = parseCount(values.days, '--days', { from: 1, to: 366 });
   const api = await connect(shell, values);
-  const created = await api.createToken({ role: role.data, label, days });
+  const exams = await Promise.all(values.exam.map(async (link) => (await readExamLink(shell, link)).examId));
+  const bound = exams.length > 0 && { exam_ids: exams };
+  const created = await api.createToken({ role: role.data, label, days, ...bound });
   if (values.out !== undefined) await writePrivateFile(values.out, `${created.token}\n`, values.force);
   const { token, ...rest } = created;
   if (values.json) shell.printJson(values.out === undefined ? created : { ...rest, file: values.out });
@@ -93,7 +97,7 @@ export const token = commandGroup(
   'token',
   `zeroreel token create | list | revoke      who may ask the server
 
-  $ export ZEROREEL_TOKEN_FILE=/var/lib/zeroreel/admin.token
+  $ export ZEROREEL_TOKEN_FILE=admin.token
   $ zeroreel token create --role instructor --label 'the first instructor' --out instructor.token`,
   { create, list, revoke },
 );

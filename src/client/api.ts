@@ -60,6 +60,7 @@ const decoder = new TextDecoder();
 interface Call {
   body?: unknown;
   token?: string | undefined;
+  headers?: Record<string, string>;
   retry?: Partial<RetryPolicy>;
   signal?: AbortSignal | undefined;
 }
@@ -135,6 +136,11 @@ export class Api {
     return answer.status === 401
       ? undefined
       : this.#parse('GET /v1/sessions/current', sessionResponse, this.#accept(answer));
+  }
+
+  /** Trades the secret of a setup link for the first administrator's token. */
+  redeemSetup(secret: string) {
+    return this.#json('POST', '/v1/setup', tokenResponse, { body: { secret }, retry: ONCE });
   }
 
   async signOut(): Promise<void> {
@@ -225,7 +231,8 @@ export class Api {
   }
 
   createToken(request: z.input<typeof tokenRequest>) {
-    return this.#json('POST', '/v1/tokens', tokenResponse, { body: request, retry: ONCE });
+    const key = toBase64Url(this.environment.randomBytes(16)); // an answer that was lost is given again
+    return this.#json('POST', '/v1/tokens', tokenResponse, { body: request, headers: { 'idempotency-key': key } });
   }
 
   tokens() {
@@ -251,6 +258,7 @@ export class Api {
     if (token !== undefined) headers['authorization'] = `Bearer ${token}`;
     else headers['zeroreel-csrf'] = '1'; // beside a cookie: that a page of this service asked (src/server/http/access.ts)
     if (call.body !== undefined) headers['content-type'] = 'application/json';
+    Object.assign(headers, call.headers);
     const request = { method, headers, ...(call.body !== undefined && { body: JSON.stringify(call.body) }) };
     return exchange(this.environment, this.url + path, request, { ...this.#retry, ...call.retry }, call.signal);
   }

@@ -9,7 +9,9 @@ import type { serviceSchema } from '../../schema/api.ts';
 import { type ErrorCode, problemOf, ServerError } from './errors.ts';
 import { examRoutes } from './http/exams.ts';
 import { logRoutes, proofRoutes } from './http/log.ts';
+import { deprecate } from './http/deprecation.ts';
 import { recordingRoutes } from './http/recordings.ts';
+import { referenceRoutes } from './http/reference.ts';
 import { reviewRoutes } from './http/review.ts';
 import { sessionRoutes } from './http/sessions.ts';
 import { staffRoutes } from './http/staff.ts';
@@ -33,12 +35,14 @@ export function createApp(ports: Ports, { report = () => undefined, pages, publi
   const { store, bucket, clock, signer } = ports;
   const app = new Hono();
 
+  deprecate(app);
   app.route('/v1', examRoutes(ports));
   app.route('/v1', recordingRoutes(ports));
   app.route('/v1', reviewRoutes(ports));
   app.route('/v1', staffRoutes(ports));
   app.route('/v1', sessionRoutes(ports, publicUrl));
   app.route('/v1', proofRoutes(ports));
+  app.route('/v1', referenceRoutes());
   app.route('/log', logRoutes(ports));
   if (pages) app.route('/', pages);
 

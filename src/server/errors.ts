@@ -1,59 +1,71 @@
 /** What the API refuses with: stable codes, one HTTP status each, answered as RFC 9457 problem details. */
 import type { Problem } from '../../schema/api.ts';
 
-const STATUS = {
+/** By code: the status, and what it means to whoever meets it. `schema/API.md` and the reference page print this table. */
+export const ERRORS = {
   // the request itself
-  malformed: 400,
-  'too-large': 413,
-  'not-json': 415,
-  unauthenticated: 401,
-  forbidden: 403,
-  'not-found': 404,
-  'method-unknown': 405,
-  /** A challenge, setup link or signature that lets nobody in. */
-  'sign-in-refused': 401,
-  /** Another site's page, or another origin than the one that was signed for. */
-  'origin-refused': 403,
-  /** A signed record that does not parse or verify; the member `reason` has the protocol's own class. */
-  'record-refused': 422,
+  malformed: [400, 'The request is not what its schema says; the detail names the member, never its value.'],
+  'too-large': [413, 'The body is larger than any legitimate one.'],
+  'not-json': [415, 'A body must come as application/json.'],
+  unauthenticated: [401, 'No token or session, or one that is unknown, expired or revoked.'],
+  forbidden: [403, 'The role does not do this, or the exam is not one that the caller is bound to.'],
+  'not-found': [404, 'There is no such route, or nothing of this name.'],
+  'method-unknown': [405, 'The route has other methods; `Allow` lists them.'],
+  'rate-limited': [429, 'Too many calls; `Retry-After` says when the next one is welcome. Nothing was done.'],
+  'sign-in-refused': [401, 'A challenge, setup link, token or signature that lets nobody in.'],
+  'origin-refused': [
+    403,
+    'The request comes from another site’s page, or a signature is for another address than this service has.',
+  ],
+  'record-refused': [422, 'A signed record does not parse or verify; `reason` has the protocol’s own class.'],
   // exams and policies
-  'exam-unknown': 404,
-  'policy-refused': 422,
-  'policy-conflict': 409,
-  'policy-outdated': 409,
-  'exam-closed': 403,
+  'exam-unknown': [404, 'There is no such exam.'],
+  'policy-refused': [422, 'The policy does not verify, or pins another log.'],
+  'policy-conflict': [
+    409,
+    'The policy does not follow the newest one of its exam and owner; `seq` and `policy_hash` say which that is.',
+  ],
+  'policy-outdated': [409, 'The recording was opened under another policy than the newest: load it and open again.'],
+  'exam-closed': [403, 'The exam has not begun, or is over.'],
   // the life of a recording
-  'recording-unknown': 404,
-  'open-refused': 422,
-  'open-conflict': 409,
-  'ticket-refused': 403,
-  'ticket-used': 409,
-  'epoch-conflict': 409,
-  'recording-ended': 409,
-  'recording-deleted': 410,
-  'uploads-over': 409,
-  'chunk-refused': 422,
-  'chunk-conflict': 409,
-  'window-full': 409,
-  'head-refused': 422,
-  'head-conflict': 409,
-  'chunks-missing': 409,
+  'recording-unknown': [404, 'There is no such recording.'],
+  'open-refused': [422, 'OPEN does not fit the policy.'],
+  'open-conflict': [409, 'Another OPEN stands for this recording and epoch.'],
+  'ticket-refused': [403, 'The seat ticket does not verify, has expired, or is missing.'],
+  'ticket-used': [409, 'The seat ticket opened another recording.'],
+  'epoch-conflict': [409, 'Another epoch is the next one.'],
+  'recording-ended': [409, 'The recording is closed or abandoned.'],
+  'recording-deleted': [410, 'The recording was destroyed, or its deletion is due.'],
+  'uploads-over': [409, 'The time for uploads to this recording is over.'],
+  'quota-reached': [
+    409,
+    'The recording or its exam holds as much as it may; what is stored stays. `quota` says how much. End the recording.',
+  ],
+  'chunk-refused': [422, 'No chunk can be like this.'],
+  'chunk-conflict': [409, 'Other bytes were promised under this chunk’s name.'],
+  'window-full': [409, 'Too far ahead of the newest head: send one.'],
+  'head-refused': [422, 'The head does not fit its recording.'],
+  'head-conflict': [409, 'The head does not follow the newest one.'],
+  'chunks-missing': [
+    409,
+    'The bucket’s listing lacks chunks that the head counts; `missing` names them. Upload them again, then the head.',
+  ],
   // review
-  'reader-unknown': 403,
-  'grant-refused': 422,
-  'key-refused': 422,
+  'reader-unknown': [403, 'The recording is not sealed for this key, or the identity has no live key.'],
+  'grant-refused': [422, 'The grant does not verify.'],
+  'key-refused': [422, 'The key document does not fit what is enrolled.'],
+  'token-conflict': [409, 'This Idempotency-Key was used for another token.'],
   // the log
-  'not-published': 404,
+  'not-published': [404, 'The log has not published this yet: a second at most.'],
   // the machine
-  'storage-unavailable': 503,
-  /** Written, but not seen everywhere yet: a vault that settles slowly. */
-  'share-unsettled': 503,
-  'storage-full': 507,
-  busy: 503,
-  internal: 500,
-} as const;
+  'storage-unavailable': [503, 'The object store does not answer; nothing was acknowledged. Try again.'],
+  'share-unsettled': [503, 'Written, but not seen everywhere yet: a vault that settles slowly. Try again.'],
+  'storage-full': [507, 'The disk is full; nothing was written.'],
+  busy: [503, 'The database is busy; nothing was written. Try again.'],
+  internal: [500, 'Something failed here; nothing was acknowledged.'],
+} as const satisfies Record<string, readonly [status: number, meaning: string]>;
 
-export type ErrorCode = keyof typeof STATUS;
+export type ErrorCode = keyof typeof ERRORS;
 
 /** Thrown anywhere in the server for a request that is refused; nothing was written unless the code says otherwise. */
 export class ServerError extends Error {
@@ -75,7 +87,7 @@ export class ServerError extends Error {
   }
 
   get status(): number {
-    return STATUS[this.code];
+    return ERRORS[this.code][0];
   }
 }
 
@@ -92,5 +104,5 @@ export function problemOf(error: ServerError): Problem {
 }
 
 export function isErrorCode(code: string): code is ErrorCode {
-  return Object.hasOwn(STATUS, code);
+  return Object.hasOwn(ERRORS, code);
 }

@@ -46,7 +46,7 @@ test(`${MEBIBYTES} MiB are sealed and uploaded, fetched and opened, and memory g
     const opened = await run({
       do: 'read',
       url: service.server.url,
-      token: (await readFile(service.server.adminTokenFile, 'utf8')).trim(),
+      token: (await readFile(join(service.directory, 'admin.token'), 'utf8')).trim(),
       recordingId: sealed.recordingId!,
       seedB64: toBase64Url(exam.instructors[0]!.key.seed),
       ownerHashB64: toBase64Url(exam.pins.ownerHash),

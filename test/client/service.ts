@@ -53,11 +53,12 @@ export class TestService {
     const directory = await mkdtemp(join(tmpdir(), 'zeroreel-client-'));
     const config = readConfig({
       ZEROREEL_DATA: join(directory, 'data'),
+      ZEROREEL_ADMIN_TOKEN_FILE: join(directory, 'admin.token'),
       ZEROREEL_PORT: '0',
       ZEROREEL_BUCKET_PORT: '0',
     });
     const server = await start({ config, ...(clock && { clock }) });
-    return new TestService(server, directory, (await readFile(server.adminTokenFile, 'utf8')).trim());
+    return new TestService(server, directory, (await readFile(join(directory, 'admin.token'), 'utf8')).trim());
   }
 
   async stop(): Promise<void> {

@@ -81,10 +81,15 @@ export class CommandLine {
 
 /** A server in `cli`'s folder, and the administrator's token in its environment. */
 export async function startService(cli: CommandLine): Promise<RunningServer> {
-  const config = readConfig({ ZEROREEL_DATA: cli.path('server'), ZEROREEL_PORT: '0', ZEROREEL_BUCKET_PORT: '0' });
+  const config = readConfig({
+    ZEROREEL_DATA: cli.path('server'),
+    ZEROREEL_ADMIN_TOKEN_FILE: cli.path('admin.token'),
+    ZEROREEL_PORT: '0',
+    ZEROREEL_BUCKET_PORT: '0',
+  });
   const server = await start({ config });
   cli.environment['ZEROREEL_SERVER'] = server.url;
-  cli.environment['ZEROREEL_TOKEN_FILE'] = server.adminTokenFile;
+  cli.environment['ZEROREEL_TOKEN_FILE'] = cli.path('admin.token');
   return server;
 }
 

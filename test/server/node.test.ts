@@ -5,11 +5,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { start } from '../../src/node.ts';
+import { type RunningServer, start } from '../../src/node.ts';
 import type { Config } from '../../src/server/config.ts';
 import { openSqliteStore } from '../../src/server/adapters/sqlite.ts';
 import { media } from './recorder.ts';
 import { read } from './reader.ts';
+import { SETUP_MS } from '../../src/server/http/staff.ts';
+import { expectRefusal } from './refusal.ts';
 import { call, expectStatus, Stage, TestClock } from './stage.ts';
 
 let folder: string;
@@ -26,7 +28,6 @@ const config = (changes: Partial<Config> = {}): Config => ({
   port: 0,
   logOrigin: 'test.example/zeroreel',
   vaultHorizonMs: 0,
-  witnesses: [],
   bucket: 'zeroreel',
   region: 'us-east-1',
   storage: { kind: 'embedded', port: 0 },
@@ -60,33 +61,60 @@ describe('a first start', () => {
   test('leaves secrets that only their owner can read', async () => {
     const server = await start({ config: config(), isScheduled: false });
     await server.close();
-    for (const name of ['admin.token', 'log.key', 'bucket.key', 'zeroreel.db', 'vault.db']) {
+    for (const name of ['setup.link', 'log.key', 'bucket.key', 'zeroreel.db', 'vault.db']) {
       expect({ name, mode: statSync(join(folder, name)).mode & 0o777 }).toEqual({ name, mode: 0o600 });
     }
-    expect(readFileSync(join(folder, 'admin.token'), 'utf8')).toMatch(/^zra_[A-Za-z0-9_-]{43}\n$/);
+    expect(readFileSync(join(folder, 'setup.link'), 'utf8')).toMatch(
+      /^http:\/\/127\.0\.0\.1:\d+\/setup#zrsetup_[A-Za-z0-9_-]{43}\n$/,
+    );
+  });
+
+  test('gives one link to its administrator, which holds once and for a day; the next start makes another until somebody has a token', async () => {
+    const clock = new TestClock();
+    const redeem = (server: RunningServer, link: string) =>
+      call(server.url, 'POST', '/v1/setup', { body: { secret: link.split('#')[1] } });
+    const first = await start({ config: config(), clock, isScheduled: false });
+    clock.advance(SETUP_MS);
+    expectRefusal(await redeem(first, first.setupLink!), 401, 'sign-in-refused');
+    await first.close();
+    const second = await start({ config: config(), clock, isScheduled: false });
+    const link = second.setupLink!;
+    expect(link).not.toBe(first.setupLink);
+    expect(readFileSync(join(folder, 'setup.link'), 'utf8')).toBe(`${link}\n`);
+    const { token } = expectStatus<{ token: string }>(await redeem(second, link), 201);
+    expectStatus(await call(second.url, 'GET', '/v1/tokens', { token }), 200);
+    expectRefusal(await redeem(second, link), 401, 'sign-in-refused');
+    await second.close();
+    const third = await start({ config: config(), clock, isScheduled: false });
+    expect(third.setupLink).toBeUndefined();
+    expect(existsSync(join(folder, 'setup.link'))).toBe(false);
+    await third.close();
   });
 
   test('that died between the token’s file and its row is finished by the next', async () => {
-    const first = await start({ config: config(), isScheduled: false });
-    const token = readFileSync(first.adminTokenFile, 'utf8').trim();
+    const adminTokenFile = join(folder, 'admin.token');
+    const first = await start({ config: config({ adminTokenFile }), isScheduled: false });
+    expect(first.setupLink).toBeUndefined();
+    const token = readFileSync(adminTokenFile, 'utf8').trim();
     await first.close();
     // What such a crash leaves: the file, and a database without a token.
     const database = new Database(join(folder, 'zeroreel.db'));
     expect(database.prepare('DELETE FROM tokens').run().changes).toBe(1);
     database.close();
-    const second = await start({ config: config(), isScheduled: false });
-    expect(readFileSync(second.adminTokenFile, 'utf8').trim()).toBe(token);
+    const second = await start({ config: config({ adminTokenFile }), isScheduled: false });
+    expect(readFileSync(adminTokenFile, 'utf8').trim()).toBe(token);
     expectStatus(await call(second.url, 'GET', '/v1/tokens', { token }), 200);
     await second.close();
   });
 
   test('is not repeated: a second one finds key, token and log as they were', async () => {
-    const first = await start({ config: config(), isScheduled: false });
+    const adminTokenFile = join(folder, 'admin.token');
+    const first = await start({ config: config({ adminTokenFile }), isScheduled: false });
     const files = ['admin.token', 'log.key', 'bucket.key'].map((name) => join(folder, name));
     const before = files.map((path) => readFileSync(path, 'utf8'));
     const size = await first.ports.store.logSize();
     await first.close();
-    const second = await start({ config: config(), isScheduled: false });
+    const second = await start({ config: config({ adminTokenFile }), isScheduled: false });
     expect(files.map((path) => readFileSync(path, 'utf8'))).toEqual(before);
     expect(await second.ports.store.logSize()).toBe(size);
     expect(await second.ports.store.tokens()).toHaveLength(1);
@@ -188,8 +216,7 @@ describe('a stop', () => {
     let text = '';
     child.stderr.setEncoding('utf8').on('data', (piece: string) => (text += piece));
     await until(() => text.includes('serving http://127.0.0.1:'));
-    expect(existsSync(join(folder, 'admin.token'))).toBe(true);
-    expect(text).not.toContain(readFileSync(join(folder, 'admin.token'), 'utf8').trim());
+    await until(() => text.includes('/setup#zrsetup_'));
     const exited = new Promise((resolve) =>
       child.once('exit', (code) => {
         resolve(code);

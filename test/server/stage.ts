@@ -10,6 +10,7 @@ import { toBase64Url, type Bytes } from '../../crypto/format/bytes.ts';
 import type * as api from '../../schema/api.ts';
 import { start, type RunningServer } from '../../src/node.ts';
 import type { Config } from '../../src/server/config.ts';
+import { expectDocumented } from './contract.ts';
 import type { Clock } from '../../src/server/ports.ts';
 import { makeExam, TestRecorder, type ExamOptions, type SealedChunk, type TestExam } from './recorder.ts';
 
@@ -66,7 +67,13 @@ export async function call(
   });
   const text = await response.text();
   const isJson = /[/+]json/.test(response.headers.get('content-type') ?? '');
-  return { status: response.status, headers: response.headers, body: isJson ? JSON.parse(text) : text };
+  const answer = {
+    status: response.status,
+    headers: response.headers,
+    body: isJson ? (JSON.parse(text) as unknown) : text,
+  };
+  if (!path.startsWith('//')) expectDocumented(method, path, answer);
+  return answer;
 }
 
 /** The answer's body as `Body`, after its status was checked: a test that goes on with an error would test nothing. */
@@ -100,7 +107,6 @@ export interface StageOptions {
   /** Default: a fresh folder, which `stop` removes. */
   dataDir?: string;
   report?: (error: unknown) => void;
-  witnesses?: Config['witnesses'];
 }
 
 export class Stage {
@@ -127,11 +133,11 @@ export class Stage {
     const reported: unknown[] = [];
     const config: Config = {
       dataDir,
+      adminTokenFile: join(dataDir, 'admin.token'),
       host: '127.0.0.1',
       port: 0,
       logOrigin: 'test.example/zeroreel',
       vaultHorizonMs: DAY_MS,
-      witnesses: options.witnesses ?? [],
       bucket: storage?.bucket ?? 'zeroreel',
       region: storage?.region ?? 'us-east-1',
       storage: storage
@@ -143,7 +149,7 @@ export class Stage {
       options.report?.(error);
     };
     const server = await start({ config, clock, report, isScheduled: false });
-    const admin = readFileSync(server.adminTokenFile, 'utf8').trim();
+    const admin = readFileSync(join(dataDir, 'admin.token'), 'utf8').trim();
     return new Stage({ clock, server, dataDir, admin, reported }, options.dataDir === undefined);
   }
 

@@ -3,12 +3,14 @@
  * staff's pages a session's cookie; only the hashes of these are kept. A caller is a role, and perhaps bound to some exams.
  */
 import type { Context } from 'hono';
+import { routePath } from 'hono/route';
 import { fromBase64Url, toBase64Url, utf8 } from '../../../crypto/format/bytes.ts';
 import { sha256 } from '../../../crypto/format/hash.ts';
 import { encodeIdentity } from '../../../crypto/format/ids.ts';
 import { ServerError } from '../errors.ts';
 import type { Ports } from '../ports.ts';
 import type { Reach, Role, SessionRow, TokenRow } from '../store.ts';
+import { type Route, type RouteName, ROUTES } from './routes.ts';
 
 /** The `__Host-` prefix: a browser takes it from this very host only, over TLS (or from loopback), for every path. */
 export const SESSION_COOKIE = '__Host-zeroreel';
@@ -35,21 +37,30 @@ export async function tokenHash(token: string): Promise<string> {
   return toBase64Url(await sha256(utf8(token)));
 }
 
-/** `tokenHash` of the request's bearer token; `unauthenticated` without one. */
-export async function bearerHash(c: Context): Promise<string> {
-  const match = /^Bearer ([A-Za-z0-9._~+/=-]{8,200})$/.exec(c.req.header('authorization') ?? '');
-  if (!match)
-    throw new ServerError('unauthenticated', 'expected a bearer token', { hint: 'send authorization: Bearer TOKEN' });
-  return tokenHash(match[1]!);
+/** The request's bearer token; undefined without one. */
+function bearerOf(c: Context): string | undefined {
+  return /^Bearer ([A-Za-z0-9._~+/=-]{8,200})$/.exec(c.req.header('authorization') ?? '')?.[1];
 }
 
-/** The staff's member who asks, by bearer token or by session, if it has one of the roles. An admin may do what anybody of the staff may. */
-export async function requireStaff(c: Context, ports: Ports, ...roles: Role[]): Promise<Caller> {
+/** `tokenHash` of the request's bearer token; `unauthenticated` without one. */
+export async function bearerHash(c: Context): Promise<string> {
+  const token = bearerOf(c);
+  if (token === undefined)
+    throw new ServerError('unauthenticated', 'expected a bearer token', { hint: 'send authorization: Bearer TOKEN' });
+  return tokenHash(token);
+}
+
+/** The secret that an admitted caller showed. */
+export function secretOf(c: Context): string {
+  return bearerOf(c) ?? cookieOf(c)!;
+}
+
+/** The staff's member who asks, by bearer token or by session, if the row of this route admits the role. An admin may do what anybody may. */
+export async function requireStaff(c: Context, ports: Ports): Promise<Caller> {
   const caller = await callerOf(c, ports);
-  if (caller.role !== 'admin' && !roles.includes(caller.role)) {
-    throw new ServerError('forbidden', `the role ${caller.role} cannot do this`);
-  }
-  return caller;
+  const { access } = ROUTES[`${c.req.method === 'HEAD' ? 'GET' : c.req.method} ${routePath(c)}` as RouteName] as Route;
+  if (caller.role === 'admin' || (typeof access !== 'string' && access.includes(caller.role))) return caller;
+  throw new ServerError('forbidden', `the role ${caller.role} cannot do this`);
 }
 
 /** Refuses an exam that the caller is not bound to. That it exists is no secret: its policy is public. */

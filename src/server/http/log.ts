@@ -12,7 +12,7 @@ import { publishedHashes } from '../jobs/publish.ts';
 import type { Ports } from '../ports.ts';
 import { vkeyOf } from '../signing.ts';
 import type { CheckpointRow, IndexedEntry } from '../store.ts';
-import { idParameter, numberParameter } from './request.ts';
+import { idParameter, numberParameter, tagged, taggedJson } from './request.ts';
 
 /** What a full tile holds never changes; a partial one at its own path neither. */
 const FOREVER = 'public, max-age=31536000, immutable';
@@ -24,7 +24,7 @@ export function logRoutes({ store, signer }: Ports): Hono {
   routes.get('/checkpoint', async (c) => {
     const newest = await store.newestCheckpoint();
     if (!newest) throw notPublished();
-    return c.text(newest.note, 200, { 'cache-control': 'no-store' });
+    return tagged(c, newest.note, 'text/plain; charset=UTF-8', 'public');
   });
 
   routes.get('/vkey', (c) => c.text(`${vkeyOf(signer)}\n`));
@@ -95,7 +95,7 @@ export function proofRoutes({ store, signer }: Ports): Hono {
       entries,
       vkey: vkeyOf(signer),
     };
-    return c.json(answer, 200, { 'cache-control': 'no-store' });
+    return taggedJson(c, answer, 'public');
   });
 
   /** The recording's entries, behind the policy that it was opened under: with that, anybody recomputes its `delete_by`. */

@@ -1,6 +1,8 @@
 /** What every route does first: read the body with a cap, and parse it. Who is asking is `access.ts`. */
 import type { Context } from 'hono';
 import type { z } from 'zod';
+import { toBase64Url, utf8 } from '../../../crypto/format/bytes.ts';
+import { sha256 } from '../../../crypto/format/hash.ts';
 import { idSchema } from '../../../schema/api.ts';
 import { ServerError } from '../errors.ts';
 
@@ -62,6 +64,26 @@ export function idParameter(c: Context, name: string): string {
   if (!idSchema.safeParse(value).success) throw new ServerError('not-found', 'expected an id of 22 characters');
   return value;
 }
+
+/**
+ * An answer that is polled: with an entity tag over its content, and `304` to whoever has it already (RFC 9110, 13.1.2). Browsers ask
+ * again each time (`no-cache`) and keep what they have.
+ */
+export async function tagged(
+  c: Context,
+  content: string,
+  type: string,
+  scope: 'private' | 'public',
+): Promise<Response> {
+  const etag = `"${toBase64Url(await sha256(utf8(content))).slice(0, 22)}"`;
+  const headers = { etag, 'cache-control': `${scope}, no-cache` };
+  const known = (c.req.header('if-none-match') ?? '').split(',').map((tag) => tag.trim().replace(/^W\//, ''));
+  if (known.includes(etag)) return c.body(null, 304, headers);
+  return c.body(content, 200, { ...headers, 'content-type': type });
+}
+
+export const taggedJson = (c: Context, answer: unknown, scope: 'private' | 'public') =>
+  tagged(c, JSON.stringify(answer), 'application/json', scope);
 
 const WHOLE_NUMBER = /^(?:0|[1-9]\d{0,14})$/;
 

@@ -21,14 +21,14 @@ import { eraseNow } from '../jobs/purge.ts';
 import type { Ports } from '../ports.ts';
 import type { GrantRow, IndexedEntry, RecordingRow, WrapRow } from '../store.ts';
 import { type Caller, requireReach, requireStaff } from './access.ts';
-import { idParameter, pageParameters, readJson, SECRET } from './request.ts';
+import { idParameter, pageParameters, readJson, SECRET, taggedJson } from './request.ts';
 
 export function reviewRoutes(ports: Ports): Hono {
   const { store, vault, bucket, clock } = ports;
   const routes = new Hono();
 
   routes.get('/exams/:exam/recordings', async (c) => {
-    const caller = await requireStaff(c, ports, 'instructor', 'compliance');
+    const caller = await requireStaff(c, ports);
     const { limit, cursor } = pageParameters(c);
     const examId = idParameter(c, 'exam');
     await requireReach(ports, caller, examId);
@@ -37,16 +37,16 @@ export function reviewRoutes(ports: Ports): Hono {
       recordings: rows.map(summary),
       ...(rows.length === limit && { cursor: rows.at(-1)!.id }),
     };
-    return c.json(answer);
+    return taggedJson(c, answer, 'private');
   });
 
   routes.get('/recordings/:id', async (c) => {
-    const caller = await requireStaff(c, ports, 'instructor', 'compliance');
-    return c.json(summary(await requireRecording(c, caller)));
+    const caller = await requireStaff(c, ports);
+    return taggedJson(c, summary(await requireRecording(c, caller)), 'private');
   });
 
   routes.post('/recordings/:id/release', async (c) => {
-    const caller = await requireStaff(c, ports, 'instructor');
+    const caller = await requireStaff(c, ports);
     const { key_id: keyId, purpose } = await readJson(c, api.releaseRequest);
     const now = clock.now();
     const recording = await requireReadable(c, caller, now);
@@ -108,7 +108,7 @@ export function reviewRoutes(ports: Ports): Hono {
   });
 
   routes.post('/recordings/:id/downloads', async (c) => {
-    const caller = await requireStaff(c, ports, 'instructor');
+    const caller = await requireStaff(c, ports);
     const { objects } = await readJson(c, api.downloadsRequest);
     const now = clock.now();
     const recording = await requireReadable(c, caller, now);
@@ -123,7 +123,7 @@ export function reviewRoutes(ports: Ports): Hono {
   });
 
   routes.post('/recordings/:id/grants', async (c) => {
-    const caller = await requireStaff(c, ports, 'instructor');
+    const caller = await requireStaff(c, ports);
     const body = await readJson(c, api.grantRequest);
     const now = clock.now();
     const recording = await requireReadable(c, caller, now);
@@ -163,19 +163,18 @@ export function reviewRoutes(ports: Ports): Hono {
   });
 
   routes.post('/recordings/:id/exports', async (c) => {
-    const caller = await requireStaff(c, ports, 'instructor');
+    const caller = await requireStaff(c, ports);
     const { key_id: keyId, kind } = await readJson(c, api.exportRequest);
     const now = clock.now();
     const { id } = await requireReadable(c, caller, now);
     readerRole(keyId, await store.wraps(id), await liveGrants(id, now));
-    const entry = { v: 1, type: 'export.declared', at: now, recording: id, key_id: keyId, kind } as const;
-    if (!(await store.declareExport(id, entry))) throw await tooLate(id, now);
+    await store.append([{ v: 1, type: 'export.declared', at: now, recording: id, key_id: keyId, kind }]);
     return c.json({ recorded: true }, 201);
   });
 
   /** Erasure on request: the same death, earlier. Asked again after a crash, or while the purge is late, it goes on. */
   routes.post('/recordings/:id/erasure', async (c) => {
-    const caller = await requireStaff(c, ports, 'instructor');
+    const caller = await requireStaff(c, ports);
     const { reason } = await readJson(c, api.erasureRequest);
     const recording = await requireRecording(c, caller);
     const { id, state } = recording;

@@ -1,7 +1,8 @@
 /** What the institution's staff manage: tokens, and the readers' enrolled keys. No password exists anywhere. */
-import { Hono } from 'hono';
+import { type Context, Hono } from 'hono';
 import type { z } from 'zod';
-import { fromBase64Url, isZero, toBase64Url } from '../../../crypto/format/bytes.ts';
+import { fromBase64Url, isZero, toBase64Url, utf8 } from '../../../crypto/format/bytes.ts';
+import { hash } from '../../../crypto/format/hash.ts';
 import { keyId } from '../../../crypto/format/ids.ts';
 import { KEY_REVOKE, parseKeyDocument, verifyKeyDocument } from '../../../crypto/format/keydoc.ts';
 import * as api from '../../../schema/api.ts';
@@ -9,30 +10,51 @@ import { ServerError } from '../errors.ts';
 import type { Ports, Store } from '../ports.ts';
 import { purge } from '../jobs/purge.ts';
 import type { Role, TokenRow } from '../store.ts';
-import { requireStaff, tokenHash } from './access.ts';
+import { requireStaff, secretOf, tokenHash } from './access.ts';
 import { parse, readJson, SECRET } from './request.ts';
 
 const DAY_MS = 86_400_000;
+const FIRST_TOKEN = { role: 'admin', label: 'first administrator', days: 366 } as const;
+/** How long a setup link waits for its administrator. */
+export const SETUP_MS = DAY_MS;
 /** Enough to tell tokens apart, too little to guess one. */
 const PREFIX_LENGTH = 12;
 
 /** A token that nobody knows yet: 32 random bytes behind a prefix that secret scanners can look for. */
-export function newToken(role: Role): string {
-  return `zr${role[0]}_${toBase64Url(crypto.getRandomValues(new Uint8Array(32)))}`;
+function newToken(role: Role, bytes = crypto.getRandomValues(new Uint8Array(32))): string {
+  return `zr${role[0]}_${toBase64Url(bytes)}`;
 }
 
-/** Lets a token in: its hash is stored, the token itself is not. One that is there already stays as it is. */
-export async function keepToken(
-  store: Store,
-  token: string,
-  request: z.infer<typeof api.tokenRequest>,
-  now: number,
-): Promise<z.infer<typeof api.tokenResponse>> {
-  const row = await tokenRow(token, request, now);
-  await store.addToken(row).catch(async (error: unknown) => {
-    if (!(await store.tokenByHash(row.tokenHash))) throw error;
-  });
-  return tokenAnswer(token, row);
+/**
+ * The token of a request that is sent again: from the caller's own secret and the Idempotency-Key, so that nothing needs to be kept, and
+ * nobody else could say what it is. Another key is another token.
+ */
+async function sameToken(c: Context, role: Role): Promise<string | undefined> {
+  const key = c.req.header('idempotency-key');
+  if (key === undefined) return undefined;
+  if (!/^[A-Za-z0-9_-]{16,64}$/.test(key)) {
+    throw new ServerError('malformed', 'idempotency-key: expected 16 to 64 letters and digits, chosen at random');
+  }
+  return newToken(role, await hash('token', utf8(secretOf(c)), utf8(`\0${key}`)));
+}
+
+/** Lets a token in: its hash is stored, the token itself is not. Answers the row that stands, which may have been there already. */
+async function keepToken(store: Store, row: TokenRow): Promise<TokenRow> {
+  try {
+    await store.addToken(row);
+    return row;
+  } catch (error) {
+    const before = await store.tokenByHash(row.tokenHash);
+    if (!before) throw error;
+    return before;
+  }
+}
+
+/** Whether two requests ask for one thing; when they came does not matter. */
+function isSame(a: TokenRow, b: TokenRow): boolean {
+  const days = (row: TokenRow) => row.expiresMs - row.createdMs;
+  const exams = (row: TokenRow) => row.examIds?.join();
+  return a.role === b.role && a.label === b.label && days(a) === days(b) && exams(a) === exams(b);
 }
 
 async function tokenRow(
@@ -61,6 +83,22 @@ function tokenAnswer(token: string, { prefix, role, examIds, expiresMs }: TokenR
   return answer;
 }
 
+/** The first administrator's token, where a script wants it in a file: one that is there already stays as it is. */
+export async function keepFirstToken({ store, clock }: Ports, keep: (make: () => string) => string): Promise<void> {
+  if ((await store.tokens()).length > 0) return;
+  const token = keep(() => newToken('admin'));
+  await keepToken(store, await tokenRow(token, FIRST_TOKEN, clock.now()));
+}
+
+/** A secret that stands for "you are the first administrator"; `undefined` once there is a token. */
+export async function issueSetup({ store, clock }: Ports): Promise<string | undefined> {
+  if ((await store.tokens()).length > 0) return undefined;
+  const secret = `zrsetup_${toBase64Url(crypto.getRandomValues(new Uint8Array(32)))}`;
+  const now = clock.now();
+  await store.issue('setup', await tokenHash(secret), now + SETUP_MS, now);
+  return secret;
+}
+
 export function staffRoutes(ports: Ports): Hono {
   const { store, clock } = ports;
   const routes = new Hono();
@@ -68,8 +106,27 @@ export function staffRoutes(ports: Ports): Hono {
   routes.post('/tokens', async (c) => {
     await requireStaff(c, ports);
     const request = await readJson(c, api.tokenRequest);
-    const answer = await keepToken(store, newToken(request.role), request, clock.now());
-    return c.json(answer, 201, SECRET);
+    const token = (await sameToken(c, request.role)) ?? newToken(request.role);
+    const row = await tokenRow(token, request, clock.now());
+    const kept = await keepToken(store, row);
+    if (kept.revokedMs !== null || !isSame(kept, row)) {
+      throw new ServerError('token-conflict', 'another token was made with this idempotency-key, or it was revoked');
+    }
+    return c.json(tokenAnswer(token, kept), 201, SECRET);
+  });
+
+  /** The first administrator's token, for whoever holds the setup link that the first start printed: once. */
+  routes.post('/setup', async (c) => {
+    const { secret } = await readJson(c, api.setupRequest);
+    const token = newToken('admin');
+    const now = clock.now();
+    const row = await tokenRow(token, FIRST_TOKEN, now);
+    if (!(await store.redeemSetup(await tokenHash(secret), row, now))) {
+      throw new ServerError('sign-in-refused', 'the setup link was used, or has expired', {
+        hint: 'a server that has no token yet prints a new one when it starts',
+      });
+    }
+    return c.json(tokenAnswer(token, row), 201, SECRET);
   });
 
   routes.get('/tokens', async (c) => {
@@ -98,7 +155,7 @@ export function staffRoutes(ports: Ports): Hono {
   });
 
   routes.post('/keys', async (c) => {
-    const caller = await requireStaff(c, ports, 'instructor');
+    const caller = await requireStaff(c, ports);
     const { document: documentB64 } = await readJson(c, api.enrolKeyRequest);
     const bytes = fromBase64Url(documentB64);
     const document = parseKeyDocument(bytes);
@@ -121,7 +178,7 @@ export function staffRoutes(ports: Ports): Hono {
   });
 
   routes.get('/keys/:identity', async (c) => {
-    await requireStaff(c, ports, 'instructor', 'compliance');
+    await requireStaff(c, ports);
     const rows = await store.keys(parse(api.hashSchema, c.req.param('identity')));
     const answer: z.infer<typeof api.keysResponse> = {
       keys: rows.map((row) => ({ key_id: row.keyId, op: row.op, document: toBase64Url(row.document) })),

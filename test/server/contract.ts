@@ -1,0 +1,48 @@
+/** What the table of routes promises of an answer, held against each one that any test of the server gets. */
+import { isDeepStrictEqual } from 'node:util';
+import { z } from 'zod';
+import { problemSchema } from '../../schema/api.ts';
+import { ERRORS, isErrorCode } from '../../src/server/errors.ts';
+import { refusalsOf, type Route, type RouteName, routeRows } from '../../src/server/http/routes.ts';
+import type { Answer } from './stage.ts';
+
+const PATTERNS = routeRows.map(([name, row]) => {
+  const [method, path] = name.split(' ') as [string, string];
+  const pattern = path.replaceAll(/:\w+/g, '[^/]+').replace('*', '.+').replaceAll('.json', '\\.json');
+  return { name, row, method, pattern: new RegExp(`^${pattern}$`) };
+});
+
+/** What was answered so far in this process: `METHOD path -> status code`. */
+export const answered = new Map<RouteName, Set<string>>();
+
+/** Throws unless the table has this answer: status, content type, code and every member. */
+export function expectDocumented(method: string, path: string, answer: Answer): void {
+  const { pathname } = new URL(path, 'http://x');
+  const found = PATTERNS.find((route) => route.method === method && route.pattern.test(pathname));
+  if (!found) return;
+  const seen = answered.get(found.name) ?? new Set();
+  answered.set(found.name, seen.add(statusOf(answer)));
+  const wrong = faultOf(found.name, found.row, answer);
+  if (wrong !== undefined) throw new Error(`${found.name} answered what its row does not say: ${wrong}`);
+}
+
+function statusOf({ status, body }: Answer): string {
+  const code = (body as { code?: unknown } | null)?.code;
+  return typeof code === 'string' ? `${status} ${code}` : String(status);
+}
+
+function faultOf(name: RouteName, { answers, isTagged }: Route, { status, headers, body }: Answer): string | undefined {
+  const type = headers.get('content-type') ?? '';
+  if (status === 304) return isTagged ? undefined : '304, though it is not tagged';
+  if (type === 'application/problem+json') {
+    const { code } = problemSchema.parse(body);
+    if (!isErrorCode(code) || ERRORS[code][0] !== status) return `${code} with status ${status}`;
+    return refusalsOf(name).has(code) ? undefined : `${status} ${code}`;
+  }
+  const expected = answers[status];
+  if (expected === undefined) return `${status} ${type}`;
+  if (typeof expected === 'string') return type.startsWith(expected) ? undefined : `${status} as ${type}`;
+  const parsed = expected.safeParse(body);
+  if (!parsed.success) return `${status} with ${z.prettifyError(parsed.error)}`;
+  return isDeepStrictEqual(parsed.data, body) ? undefined : `${status} with members that the schema does not have`;
+}
