@@ -52,6 +52,18 @@ export const checkpoints = sqliteTable('checkpoints', {
   publishedMs: integer('published_ms').notNull(),
 });
 
+export const cosignatures = sqliteTable(
+  'cosignatures',
+  {
+    size: integer('size')
+      .notNull()
+      .references(() => checkpoints.size),
+    witness: text('witness').notNull(),
+    line: text('line').notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.size, table.witness] })],
+);
+
 export const tiles = sqliteTable(
   'tiles',
   {

@@ -10,6 +10,8 @@ const USAGE = `usage: npx tsx scripts/simulate.ts --seeds N [--seed FIRST] [--pl
   --players N    threads, default one for each core
   --json         totals as one JSON object on standard output
 
+Interrupted, it ends with what it has played so far.
+
 Exit codes: 0 every promise held, 1 one was broken (printed with the command that plays it again), 64 wrong usage.
 
 $ npx tsx scripts/simulate.ts --seeds 5000
@@ -39,10 +41,17 @@ async function main(): Promise<number> {
   const began = performance.now();
   const seconds = () => (performance.now() - began) / 1000;
   let told = 0;
+  const stop = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => {
+      stop.abort();
+    });
+  }
   const { totals, broken } = await playSeeds({
     first,
     count,
     ...(players !== undefined && { players }),
+    signal: stop.signal,
     onProgress: ({ seeds }) => {
       const line = `${seeds} of ${count}, ${(seeds / seconds()).toFixed(0)} a second`;
       if (process.stderr.isTTY) process.stderr.write(`\r${line}`);

@@ -23,12 +23,12 @@ import { publish } from './server/jobs/publish.ts';
 import { purge } from './server/jobs/purge.ts';
 import { scrub } from './server/jobs/scrub.ts';
 import { sweep } from './server/jobs/sweep.ts';
+import { createWitnessing } from './server/jobs/witness.ts';
 import { BucketError, type Clock, type Ports } from './server/ports.ts';
 import { StartRefusal } from './server/start-refusal.ts';
 
 /** When each job runs. A run that finds the one before still at work does nothing. */
 const SCHEDULE = {
-  publish: '* * * * * *',
   purge: '0 * * * * *',
   abandon: '30 */5 * * * *',
   heartbeat: '15 0 * * * *',
@@ -36,6 +36,9 @@ const SCHEDULE = {
   attest: '20 10 * * * *',
   scrub: '10 20 3 * * *',
 } as const;
+
+/** Jobs that run again this long after they have ended: an entry is published within a second of its commit, witnesses permitting cosigned. */
+const PULSE = { publish: 250, witness: 250 } as const;
 
 /** Recordings whose objects the nightly scrub looks at, chosen at random. */
 const SCRUB_SAMPLE = 200;
@@ -62,7 +65,7 @@ export interface RunningServer {
   hasPages: boolean;
   ports: Ports;
   /** The jobs, for whoever does not want to wait for cron. */
-  jobs: Record<keyof typeof SCHEDULE, () => Promise<unknown>>;
+  jobs: Record<keyof typeof SCHEDULE | keyof typeof PULSE, () => Promise<unknown>>;
   /** Lets the first administrator in, once and for a day; undefined where there is a token already. Behind its `#` is a secret. */
   setupLink: string | undefined;
   /** Ends gracefully: no new requests, what is under way finishes, files are closed. */
@@ -108,7 +111,8 @@ export async function start(options: StartOptions): Promise<RunningServer> {
     }
 
     const jobs = {
-      publish: () => publishAndKeep(ports, dataDir),
+      publish: publisher(ports, dataDir),
+      witness: createWitnessing(ports, config.witnesses, report),
       purge: () => purge(ports),
       abandon: () => abandon(ports),
       heartbeat: () => heartbeat(ports),
@@ -149,11 +153,16 @@ export async function start(options: StartOptions): Promise<RunningServer> {
 }
 
 /** A crash between the two leaves a kept checkpoint that is older than the database, which is no contradiction. */
-async function publishAndKeep(ports: Ports, dataDir: string): Promise<number> {
-  const size = await publish(ports);
-  const newest = await ports.store.newestCheckpoint();
-  if (newest) keepAnchor(dataDir, newest.note);
-  return size;
+function publisher(ports: Ports, dataDir: string): () => Promise<number> {
+  let kept = 0;
+  return async () => {
+    const size = await publish(ports);
+    if (size === kept) return size;
+    const newest = await ports.store.newestCheckpoint();
+    if (newest) keepAnchor(dataDir, newest.note);
+    kept = size;
+    return size;
+  };
 }
 
 /**
@@ -219,10 +228,33 @@ function startCron(jobs: RunningServer['jobs'], report: (error: unknown) => void
       { noOverlap: true, name, logger: QUIET },
     ),
   );
+  const pulses = (Object.keys(PULSE) as (keyof typeof PULSE)[]).map((name) => beat(jobs[name], PULSE[name], report));
   return {
     close: async () => {
       for (const task of tasks) await task.destroy();
+      for (const pulse of pulses) await pulse.close();
       await Promise.all(running);
+    },
+  };
+}
+
+/** Runs `job` over and over, with a pause between: never twice at once, whatever one run takes. */
+function beat(job: () => Promise<unknown>, pauseMs: number, report: (error: unknown) => void) {
+  let isClosed = false;
+  let timer: NodeJS.Timeout;
+  let running: Promise<unknown> = Promise.resolve();
+  const wait = () => {
+    if (isClosed) return;
+    timer = setTimeout(() => {
+      running = job().catch(report).finally(wait);
+    }, pauseMs);
+  };
+  wait();
+  return {
+    close: async () => {
+      isClosed = true;
+      clearTimeout(timer);
+      await running;
     },
   };
 }

@@ -12,6 +12,7 @@ import { publish } from './server/jobs/publish.ts';
 import { purge } from './server/jobs/purge.ts';
 import { scrub } from './server/jobs/scrub.ts';
 import { sweep } from './server/jobs/sweep.ts';
+import { createWitnessing } from './server/jobs/witness.ts';
 import type { Ports } from './server/ports.ts';
 
 interface Env extends Record<string, unknown> {
@@ -21,32 +22,37 @@ interface Env extends Record<string, unknown> {
   ZEROREEL_LOG_KEY: string;
 }
 
-/** One set of ports for as long as the isolate lives. */
-const cache = new WeakMap<Env, Promise<Ports>>();
+interface Server extends Ports {
+  witness: () => Promise<number>;
+}
 
-function portsOf(env: Env): Promise<Ports> {
+/** One set of ports for as long as the isolate lives. */
+const cache = new WeakMap<Env, Promise<Server>>();
+
+function portsOf(env: Env): Promise<Server> {
   let ports = cache.get(env);
   if (!ports) cache.set(env, (ports = openPorts(env)));
   return ports;
 }
 
-async function openPorts(env: Env): Promise<Ports> {
+async function openPorts(env: Env): Promise<Server> {
   const settings = Object.entries(env).filter((pair): pair is [string, string] => typeof pair[1] === 'string');
-  const { storage, bucket, region, logOrigin, vaultHorizonMs } = readConfig(Object.fromEntries(settings));
+  const { storage, bucket, region, logOrigin, vaultHorizonMs, witnesses } = readConfig(Object.fromEntries(settings));
   if (storage.kind !== 's3')
     throw new Error('expected ZEROREEL_S3_ENDPOINT: a Worker has no folder to embed a bucket in');
-  return {
+  const ports: Ports = {
     store: openD1Store(env.DB),
     vault: openKvVault(env.VAULT, vaultHorizonMs),
     bucket: createS3Bucket({ ...storage, bucket, region }),
     clock: { now: () => Date.now() },
     signer: await importLogSigner(fromBase64Url(env.ZEROREEL_LOG_KEY), logOrigin),
   };
+  return { ...ports, witness: createWitnessing(ports, witnesses, console.error) };
 }
 
 /** By the cron expressions of wrangler.toml. Publishing also follows every request that may have written an entry. */
-const SCHEDULE: Record<string, (ports: Ports) => Promise<unknown>> = {
-  '* * * * *': async (ports) => [await purge(ports), await publish(ports)],
+const SCHEDULE: Record<string, (ports: Server) => Promise<unknown>> = {
+  '* * * * *': async (ports) => [await purge(ports), await publish(ports), await ports.witness()],
   '*/5 * * * *': abandon,
   '7 * * * *': heartbeat,
   '37 * * * *': sweep,

@@ -100,6 +100,11 @@ export class Audit {
     this.#findings = new Findings(options.maxFindings ?? 10_000);
   }
 
+  /** The latest time at which an entry so far was dated, ms. */
+  get newest(): number {
+    return this.#newest;
+  }
+
   /** Takes the next entry of the log. Never throws on hostile bytes: they are a finding. */
   accept({ index, bytes }: AuditItem): void {
     if (index !== this.#nextIndex) {

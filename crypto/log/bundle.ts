@@ -78,6 +78,20 @@ export interface BundleReport extends AuditReport {
   readonly checkpoint: OpenedCheckpoint;
   /** How many earlier checkpoints these entries bear out. */
   readonly consistentCheckpoints: number;
+  /** Of each witness that was asked for, the newest checkpoint at hand that it has cosigned; none where there is none. */
+  readonly witnesses: readonly { readonly name: string; readonly cosigned: Cosigned | null }[];
+}
+
+export interface Cosigned {
+  /** How many entries it vouches for. */
+  readonly size: number;
+  /** By the witness's own clock, ms. */
+  readonly at: number;
+}
+
+export interface BundleOptions extends AuditOptions {
+  /** Verifier keys (type 4) of witnesses whom the auditor trusts. */
+  readonly witnesses?: readonly string[];
 }
 
 export type Verdict = 'well' | 'exceptions' | 'violation';
@@ -99,10 +113,14 @@ export class BundleVerifier {
   readonly #frontier = new Frontier();
   readonly #csv = sha256.create().update(utf8(CSV_HEADER));
   readonly #contradictions: Finding[] = [];
+  readonly #witnesses: Map<string, Cosigned | null>;
+  readonly #tolerances: { skewMs: number; heartbeatMs: number };
   #consistent = 0;
 
-  private constructor(checkpoint: OpenedCheckpoint, earlier: OpenedCheckpoint[], options: AuditOptions) {
+  private constructor(checkpoint: OpenedCheckpoint, earlier: OpenedCheckpoint[], options: BundleOptions) {
     this.#checkpoint = checkpoint;
+    this.#witnesses = new Map((options.witnesses ?? []).map((vkey) => [parseVkey(vkey).name, null]));
+    this.#tolerances = { skewMs: options.skewMs ?? 10 * 60_000, heartbeatMs: options.heartbeatMs ?? 24 * 3_600_000 };
     this.#earlier = earlier;
     this.#audit = new Audit({
       ...options,
@@ -122,9 +140,10 @@ export class BundleVerifier {
     checkpoint: string,
     vkey: string,
     earlier: readonly string[] = [],
-    options: AuditOptions = {},
+    options: BundleOptions = {},
   ): Promise<BundleVerifier> {
-    const open = (note: string): Promise<OpenedCheckpoint> => openCheckpoint(note, vkey, parseVkey(vkey).name);
+    const open = (note: string): Promise<OpenedCheckpoint> =>
+      openCheckpoint(note, vkey, parseVkey(vkey).name, options.witnesses);
     const opened: OpenedCheckpoint[] = [];
     for (const note of earlier) opened.push(await open(note));
     opened.sort((a, b) => a.size - b.size);
@@ -146,9 +165,35 @@ export class BundleVerifier {
       const next = this.#earlier[0];
       if (next?.size !== this.#frontier.size) return;
       this.#earlier.shift();
-      if (equal(next.root, this.#frontier.root())) this.#consistent++;
-      else this.#contradict(next, 'with another root');
+      if (!equal(next.root, this.#frontier.root())) this.#contradict(next, 'with another root');
+      else {
+        this.#consistent++;
+        this.#hear(next);
+      }
     }
+  }
+
+  /** What the witnesses of a checkpoint that holds vouch for. No entry in it can honestly be dated after the time at which they saw it. */
+  #hear({ size, cosignatures }: OpenedCheckpoint): void {
+    for (const { key, time } of cosignatures) {
+      const at = (time ?? 0) * 1000;
+      const before = this.#witnesses.get(key.name);
+      if (!before || size >= before.size) this.#witnesses.set(key.name, { size, at });
+      const { newest } = this.#audit;
+      if (newest <= at + this.#tolerances.skewMs) continue;
+      const message = `witness ${key.name} saw ${size} entries at ${instant(at)}, one of which is dated ${instant(newest)}: the log's clock was ahead`;
+      this.#contradictions.push({ severity: 'violation', code: 'clock', index: null, recording: null, at, message });
+    }
+  }
+
+  /** A witness that was asked for and has lately signed nothing of this log: then nobody else vouches for its newest part. */
+  #unwitnessed(now: number): Finding[] {
+    return [...this.#witnesses].flatMap(([name, cosigned]): Finding[] => {
+      if (cosigned && cosigned.at >= now - this.#tolerances.heartbeatMs) return [];
+      const last = cosigned ? `nothing since ${instant(cosigned.at)}` : 'none of these checkpoints';
+      const message = `witness ${name} has cosigned ${last}`;
+      return [{ severity: 'exception', code: 'unwitnessed', index: null, recording: null, at: now, message }];
+    });
   }
 
   #contradict({ size }: OpenedCheckpoint, how: string): void {
@@ -175,6 +220,8 @@ export class BundleVerifier {
     if (!equal(this.#frontier.root(), root))
       throw new ProtocolError('log', 'the entries have another root than the checkpoint');
     for (const later of this.#earlier) this.#contradict(later, `and now has ${size}`);
+    this.#hear(this.#checkpoint);
+    const unwitnessed = this.#unwitnessed(now);
     const report = this.#audit.finish(now);
     if (csvHash && !equal(this.#csv.digest(), csvHash)) {
       throw new ProtocolError('log', `${BUNDLE.csv} is not what the entries amount to`);
@@ -182,9 +229,11 @@ export class BundleVerifier {
     return {
       ...report,
       violations: report.violations + this.#contradictions.length,
-      findings: [...this.#contradictions, ...report.findings],
+      exceptions: report.exceptions + unwitnessed.length,
+      findings: [...this.#contradictions, ...unwitnessed, ...report.findings],
       checkpoint: this.#checkpoint,
       consistentCheckpoints: this.#consistent,
+      witnesses: [...this.#witnesses].map(([name, cosigned]) => ({ name, cosigned })),
     };
   }
 }

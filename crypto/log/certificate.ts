@@ -101,15 +101,19 @@ function parseCertificate(text: string): z.infer<typeof certificateSchema> {
  * Verifies a certificate offline: every entry's proof, one checkpoint under all of them, one recording, log order. Throws
  * `log` where any of that fails; a truthful certificate of a broken promise verifies, and its findings say what was broken.
  * `vkey` is the log's key from the receipt or the exam's policy. Without it the certificate's own key is believed, which
- * proves only that somebody made a consistent file.
+ * proves only that somebody made a consistent file. `witnesses`: vkeys (type 4) whose cosignatures are told, and must hold.
  */
-export async function verifyCertificate(text: string, vkey: string | undefined): Promise<CertificateStatement> {
+export async function verifyCertificate(
+  text: string,
+  vkey: string | undefined,
+  witnesses: readonly string[] = [],
+): Promise<CertificateStatement> {
   const certificate = parseCertificate(text);
   if (vkey !== undefined && certificate.vkey !== vkey) {
     throw new ProtocolError('log', 'the certificate is of another log, or of another key of this log');
   }
   const note = parseProof(certificate.entries[0]!.proof).checkpoint;
-  const checkpoint = await openCheckpoint(note, certificate.vkey, parseVkey(certificate.vkey).name);
+  const checkpoint = await openCheckpoint(note, certificate.vkey, parseVkey(certificate.vkey).name, witnesses);
   const story = new Story();
   let newest = -1;
   for (const { entry: entryText, proof } of certificate.entries) {
@@ -211,6 +215,11 @@ function provenBy(
   if (verified !== undefined) {
     sentences.push(
       `It signed that at ${instant(verified)}, when uploads could no longer be under way, a listing was empty.`,
+    );
+  }
+  for (const { key, time } of checkpoint.cosignatures) {
+    sentences.push(
+      `Witness ${key.name} signed at ${instant((time ?? 0) * 1000)} that it had seen this log grow to that size.`,
     );
   }
   return sentences;

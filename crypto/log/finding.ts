@@ -6,6 +6,7 @@ export type FindingCode =
   | 'undecodable' // bytes that are no entry
   | 'index' // entries missing, repeated or out of order
   | 'equivocation' // a signed checkpoint that the entries contradict
+  | 'unwitnessed' // a witness that was asked for has signed nothing of the log lately
   | 'clock' // times that run backwards, or a recording dated other than its entry
   | 'heartbeat-gap'
   | 'missed-run'

@@ -187,6 +187,24 @@ export async function openNote(note: string, keys: readonly VerifierKey[]): Prom
   return { text, signatures };
 }
 
+/**
+ * The lines of a witness's answer that the given keys made over the note's text, each with its newline; lines of other keys are
+ * passed over (C2SP tlog-witness). Throws `log` where a line is none, or one of these keys does not hold.
+ */
+export async function readCosignatures(
+  note: string,
+  answer: string,
+  keys: readonly VerifierKey[],
+): Promise<(VerifiedSignature & { readonly line: string })[]> {
+  const { text } = splitNote(note);
+  const found = [];
+  for (const { line, name, id, signature } of splitNote(`${text}\n${answer}`).lines) {
+    const key = keys.find((candidate) => candidate.name === name && equal(candidate.id, id));
+    if (key) found.push({ ...(await verifyLine(text, key, signature)), line: `${line}\n` });
+  }
+  return found;
+}
+
 /** Adds lines that witnesses answered with to a note, once each. They are only parsed: whether they hold is for `openNote`. */
 export function addSignatures(note: string, lines: string): string {
   const { text, lines: present } = splitNote(note);

@@ -20,8 +20,8 @@ import type { Shell } from '../shell/shell.ts';
 
 const VERDICT_EXITS = { well: EXIT.well, exceptions: EXIT.unwell, violation: EXIT.violation } as const;
 
-const USAGE_VERIFY = `zeroreel log verify [DIR] [--vkey FILE|TEXT] [--checkpoint FILE]... [--at TIME] [--json] [--html FILE]
-                    [--bucket [--data DIR] [--bucket-port N] | --listing FILE [--listed-at TIME]]
+const USAGE_VERIFY = `zeroreel log verify [DIR] [--vkey FILE|TEXT] [--checkpoint FILE]... [--witness FILE|TEXT]... [--at TIME]
+                    [--json] [--html FILE] [--bucket [--data DIR] [--bucket-port N] | --listing FILE [--listed-at TIME]]
 
 Answers "was everything deleted on time?" from evidence: signatures, root, consistency with every checkpoint that was kept,
 every obligation's end, delete_by recomputed, heartbeats, missed runs, order of events. DIR is what \`log export\` wrote and
@@ -29,6 +29,7 @@ needs no network; without DIR the server's live log is read, whole.
 
   --vkey        the log's key as you pinned it (it stands in receipts and exam policies); without it the log's own word is taken
   --checkpoint  a signed checkpoint that you kept: the log must have grown from it
+  --witness     the key of a witness whom you trust: says what it has cosigned, and whether entries are dated after it saw them
   --at          the time of the question (default: now)
   --bucket      lists the server's bucket first, and reconciles it with the obligations both ways: objects that nobody owes, objects that
                 were kept, objects that are lost; runs where the server's settings and credentials are
@@ -49,6 +50,7 @@ const verify = command(USAGE_VERIFY, async (words, shell) => {
       ...SERVER_FLAGS,
       vkey: { type: 'string' },
       checkpoint: { type: 'string', multiple: true, default: [] },
+      witness: { type: 'string', multiple: true, default: [] },
       at: { type: 'string' },
       bucket: { type: 'boolean', default: false },
       data: { type: 'string' },
@@ -64,6 +66,7 @@ const verify = command(USAGE_VERIFY, async (words, shell) => {
   if (directory !== undefined && values.server !== undefined) throw usageError('expected DIR or --server, found both');
   const pinned = values.vkey === undefined ? undefined : await readVkey(values.vkey);
   const kept = await Promise.all(values.checkpoint.map((path) => readFile(path, 'utf8')));
+  const witnesses = await Promise.all(values.witness.map(readVkey));
   if (values.bucket && directory !== undefined)
     throw usageError('--bucket: expected the live log, found DIR', 'a bundle is from before the bucket is listed now');
   // The listing first: an upload begins only once its recording is in the log, so no listed object can be missing there.
@@ -71,6 +74,7 @@ const verify = command(USAGE_VERIFY, async (words, shell) => {
   const options = {
     now: values.at === undefined ? Date.now() : parseTime(values.at, '--at'),
     kept,
+    audit: { witnesses },
     onEntry:
       reconciliation &&
       ((entry: AuditItem) => {
@@ -79,7 +83,7 @@ const verify = command(USAGE_VERIFY, async (words, shell) => {
   };
   return unverifiable(async () => {
     const api = directory === undefined ? await connect(shell, values) : undefined;
-    const live = api && (await openLiveLog(api, pinned));
+    const live = api && (await openLiveLog(api, pinned, witnesses));
     const found = live ? await verifyLiveLog(api, live, options) : await verifyBundle(directory!, pinned, options);
     const listing = reconciliation?.finish();
     if (values.html !== undefined) {
@@ -160,8 +164,8 @@ const exportCommand = command(USAGE_EXPORT, async (words, shell) => {
   });
 });
 
-const USAGE_PROVE = `zeroreel log prove RECEIPT [--out FILE] [--server URL] [--json]
-zeroreel log prove --offline CERTIFICATE --receipt RECEIPT [--json]
+const USAGE_PROVE = `zeroreel log prove RECEIPT [--out FILE] [--witness FILE|TEXT]... [--server URL] [--json]
+zeroreel log prove --offline CERTIFICATE --receipt RECEIPT [--witness FILE|TEXT]... [--json]
 
 Asks what became of the recording that a receipt is for, and checks the answer against the log's key in the receipt: state, when it is
 to be destroyed, how often it was opened, and after the deletion its proof. Needs no account. --out keeps the certificate, and
@@ -180,6 +184,7 @@ const prove = command(USAGE_PROVE, async (words, shell) => {
       out: { type: 'string' },
       offline: { type: 'string' },
       receipt: { type: 'string' },
+      witness: { type: 'string', multiple: true, default: [] },
       json: { type: 'boolean', default: false },
     },
     { from: 0, to: 1, names: 'one RECEIPT' },
@@ -188,12 +193,18 @@ const prove = command(USAGE_PROVE, async (words, shell) => {
   if (path === undefined || (positionals.length > 0 && values.receipt !== undefined))
     throw usageError('expected one RECEIPT');
   const { record, vkey, server } = await readReceiptFile(path);
+  const witnesses = await Promise.all(values.witness.map(readVkey));
   return unverifiable(async () => {
     const certificate =
       values.offline === undefined
-        ? await fetchCertificate(await connect(shell, { server: values.server ?? server }), record.sessionId, vkey)
+        ? await fetchCertificate(
+            await connect(shell, { server: values.server ?? server }),
+            record.sessionId,
+            vkey,
+            witnesses,
+          )
         : await readFile(values.offline, 'utf8');
-    const statement = await verifyCertificate(certificate, vkey);
+    const statement = await verifyCertificate(certificate, vkey, witnesses);
     if (statement.recording !== record.sessionId)
       throw new CommandError('violation', 'identity', 'the certificate is of another recording');
     if (statement.deleteBy > record.deleteByMs) {
@@ -270,6 +281,8 @@ function report(
         `${objects} objects listed of ${recordings} recordings: ${unowed} nobody owes, ${kept} kept after deletion, ${missing} lost before their time`,
       );
     }
+    for (const { name, cosigned } of found.witnesses)
+      if (cosigned) shell.print(`cosigned by ${name}: ${cosigned.size} entries, at ${formatTime(cosigned.at)}`);
     for (const { severity, message } of findings.slice(0, SHOWN_FINDINGS)) shell.print(`${severity}: ${message}`);
     if (findings.length > SHOWN_FINDINGS)
       shell.print(`... and ${findings.length - SHOWN_FINDINGS} more; --json has all`);

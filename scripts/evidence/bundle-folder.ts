@@ -4,9 +4,10 @@ import { createReadStream } from 'node:fs';
 import { mkdir, open, readdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ProtocolError } from '../../crypto/format/errors.ts';
-import type { AuditItem, AuditOptions } from '../../crypto/log/audit.ts';
+import type { AuditItem } from '../../crypto/log/audit.ts';
 import {
   BUNDLE,
+  type BundleOptions,
   BundleVerifier,
   CSV_HEADER,
   csvRow,
@@ -22,7 +23,7 @@ export interface VerifyOptions {
   now: number;
   /** Signed notes that the auditor kept from elsewhere. */
   kept: readonly string[];
-  audit?: AuditOptions;
+  audit?: BundleOptions;
   /** Told of each entry while it is verified, in order. */
   onEntry?: ((entry: AuditItem) => void) | undefined;
 }

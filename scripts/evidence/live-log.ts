@@ -15,13 +15,23 @@ export interface LiveLog {
   size: number;
 }
 
-/** The newest checkpoint; `vkey` where the caller has pinned one, else the server's own word. Throws `log` where there is none. */
-export async function openLiveLog(api: Api, pinned?: string): Promise<LiveLog> {
+/** How often, and how far apart, a checkpoint is fetched that lacks a witness's line: those come a moment after publication. */
+const LOOKS = 20;
+const BETWEEN_LOOKS_MS = 250;
+
+/**
+ * The newest checkpoint; `vkey` where the caller has pinned one, else the server's own word. Waits some seconds for lines of the
+ * given witnesses and goes on without. Throws `log` where there is no checkpoint.
+ */
+export async function openLiveLog(api: Api, pinned?: string, witnesses: readonly string[] = []): Promise<LiveLog> {
   const vkey = pinned ?? (await api.vkey());
-  const checkpoint = await api.checkpoint();
-  if (checkpoint === undefined) throw new ProtocolError('log', 'the log has published no checkpoint yet');
-  const { size } = await openCheckpoint(checkpoint, vkey, parseVkey(vkey).name);
-  return { checkpoint, vkey, size };
+  for (let look = 1; ; look++) {
+    const checkpoint = await api.checkpoint();
+    if (checkpoint === undefined) throw new ProtocolError('log', 'the log has published no checkpoint yet');
+    const { size, cosignatures } = await openCheckpoint(checkpoint, vkey, parseVkey(vkey).name, witnesses);
+    if (cosignatures.length === witnesses.length || look === LOOKS) return { checkpoint, vkey, size };
+    await new Promise((resolve) => setTimeout(resolve, BETWEEN_LOOKS_MS));
+  }
 }
 
 /** Every entry's exact bytes, in order, a bundle of 256 at a time. */
@@ -42,9 +52,14 @@ async function readTile(api: Api, tile: Tile): Promise<Bytes> {
  * The certificate of one recording: its published entries with their proofs, as a text that is checked offline. Throws `log` for
  * what does not verify under `vkey`.
  */
-export async function fetchCertificate(api: Api, recordingId: string, vkey: string): Promise<string> {
+export async function fetchCertificate(
+  api: Api,
+  recordingId: string,
+  vkey: string,
+  witnesses: readonly string[] = [],
+): Promise<string> {
   const { entries } = await api.receipt(recordingId);
-  const log = await openLiveLog(api, vkey);
+  const log = await openLiveLog(api, vkey, witnesses);
   const published = entries
     .filter(({ index }) => index < log.size)
     .map(({ index, entry }) => ({ index, bytes: fromBase64Url(entry) }));

@@ -29,14 +29,16 @@ const HEADLINES: Record<Verdict, string> = {
 const WORDS: Record<Verdict, string> = { well: '✓ Well', exceptions: '! Exceptions', violation: '✕ Violation' };
 
 const STYLE = `
-:root { color-scheme: light; --ink: #1a1d21; --soft: #565d66; --line: #d5d9de; --paper: #fff }
+:root { color-scheme: light dark; --ink: #1a1d21; --soft: #565d66; --line: #c3c8ce; --paper: #fff; --good: #1b6e3c; --look: #8a5a00; --bad: #a3202c }
+@media screen and (prefers-color-scheme: dark) { :root { --ink: #e8eaed; --soft: #a8b0b9; --line: #454c54; --paper: #16181b; --good: #6fce95; --look: #e7b65c; --bad: #ff8f95 } }
 * { box-sizing: border-box }
 body { margin: 0 auto; max-width: 62rem; padding: 2rem 1.25rem 4rem; color: var(--ink); background: var(--paper); font: 1rem/1.5 system-ui, sans-serif }
 h1 { font-size: 1.6rem; margin: 0 0 .25rem } h2 { font-size: 1.15rem; margin: 2.25rem 0 .5rem }
 p { margin: .25rem 0 } .soft { color: var(--soft) }
 .verdict { border: 2px solid; border-left-width: .75rem; padding: .75rem 1rem; margin: 1.5rem 0; border-radius: .25rem; font-size: 1.1rem }
-.verdict b { margin-right: .75rem }
-.well { border-color: #1b6e3c } .exceptions { border-color: #8a5a00 } .violation { border-color: #a3202c }
+.verdict b { margin-right: .75rem; white-space: nowrap }
+.verdict.well { border-color: var(--good) } .verdict.exceptions { border-color: var(--look) } .verdict.violation { border-color: var(--bad) }
+.verdict b, td.exception, td.violation { font-weight: 600 } .well b { color: var(--good) } .exceptions b, td.exception { color: var(--look) } .violation b, td.violation { color: var(--bad) }
 dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(9rem, 1fr)); gap: .75rem; margin: 0 }
 dl div { border: 1px solid var(--line); border-radius: .25rem; padding: .5rem .75rem }
 dt { color: var(--soft); font-size: .875rem } dd { margin: 0; font-size: 1.35rem; font-variant-numeric: tabular-nums }
@@ -45,6 +47,10 @@ th, td { text-align: left; vertical-align: top; padding: .4rem .75rem .4rem 0; b
 td:last-child { overflow-wrap: anywhere }
 thead th { border-bottom-color: var(--ink) }
 @media (min-width: 40rem) { td:not(:last-child) { white-space: nowrap } }
+@media (max-width: 39.99rem) {
+  table, caption, tbody, tr, td { display: block } thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%) }
+  tr { border-bottom: 1px solid var(--line); padding: .5rem 0 } td { border: 0; padding: 0 } td:not(:last-child) { display: inline-block; margin-right: .75rem }
+}
 code { font: .875rem/1.4 ui-monospace, monospace; overflow-wrap: anywhere }
 @media print { body { max-width: none; padding: 0; font-size: 10pt } thead { display: table-header-group } tr, dl div, .verdict { break-inside: avoid } }
 `;
@@ -98,6 +104,7 @@ ${listing ? bucketSection(listing) : ''}
 ${all.length === 0 ? '<p>None.</p>' : findingsTable(all)}
 <h2>What this rests on</h2>
 <p>Root <code>${toHex(checkpoint.root)}</code> of ${checkpoint.size} entries, signed by <code>${escape(vkey)}</code>${isPinned ? ', the key that the auditor brought' : ''}.</p>
+${report.witnesses.map(witnessLine).join('\n')}
 <h2>What it does not prove</h2>
 <ul>
 ${notes.map((note) => `<li>${escape(note)}</li>`).join('\n')}
@@ -106,6 +113,13 @@ ${notes.map((note) => `<li>${escape(note)}</li>`).join('\n')}
 </body>
 </html>
 `;
+}
+
+function witnessLine({ name, cosigned }: BundleReport['witnesses'][number]): string {
+  const what = cosigned
+    ? `saw ${cosigned.size} entries at ${timeOf(cosigned.at)} by its own clock, and signed that the log had only grown`
+    : 'signed none of the checkpoints at hand';
+  return `<p>Witness <code>${escape(name)}</code> ${what}.</p>`;
 }
 
 function period({ from, until }: BundleReport): string {
@@ -131,11 +145,12 @@ function findingsTable(findings: readonly Finding[]): string {
   const shown = findings.slice(0, MOST_ROWS);
   const rest = findings.length > shown.length ? `, the first ${shown.length} of ${findings.length}` : '';
   const row = ({ severity, code, index, at, message }: Finding): string =>
-    `<tr><td>${severity}</td><td>${code}</td><td>${timeOf(at)}</td><td>${escape(message)}${index === null ? '' : ` <span class="soft">(entry ${index})</span>`}</td></tr>`;
-  return `<table>
+    `<tr role="row"><td role="cell" class="${severity}">${severity}</td><td role="cell">${code}</td><td role="cell">${timeOf(at)}</td><td role="cell">${escape(message)}${index === null ? '' : ` <span class="soft">(entry ${index})</span>`}</td></tr>`;
+  // The roles stand because a narrow screen lays the table out as blocks, which takes its own semantics away.
+  return `<table role="table">
 <caption>In the order in which they were found${rest}</caption>
-<thead><tr><th scope="col">Severity</th><th scope="col">Code</th><th scope="col">When</th><th scope="col">What</th></tr></thead>
-<tbody>
+<thead role="rowgroup"><tr role="row">${['Severity', 'Code', 'When', 'What'].map((name) => `<th role="columnheader" scope="col">${name}</th>`).join('')}</tr></thead>
+<tbody role="rowgroup">
 ${shown.map(row).join('\n')}
 </tbody>
 </table>`;

@@ -1,5 +1,7 @@
 /** Settings from the environment, parsed once at the start. README.md says of each who is trusted with it. */
 import { z } from 'zod';
+import { ProtocolError } from '../../crypto/format/errors.ts';
+import { parseVkey, type VerifierKey } from '../../crypto/log/note.ts';
 
 const port = z
   .string()
@@ -38,6 +40,8 @@ const environmentSchema = z
     ZEROREEL_S3_ACCESS_KEY_ID: z.string().min(1).optional(),
     ZEROREEL_S3_SECRET_ACCESS_KEY: z.string().min(1).optional(),
     ZEROREEL_S3_PATH_STYLE: z.enum(['true', 'false']).default('true'),
+    /** Witnesses of the log: pairs of submission prefix and verifier key (C2SP vkey of type 4), commas between the pairs. */
+    ZEROREEL_WITNESSES: z.string().optional(),
     /** How long a backup of the vault can exist. A deletion is final when it has passed. */
     ZEROREEL_VAULT_HORIZON_HOURS: z.coerce.number().min(0).max(48).default(24),
   })
@@ -56,9 +60,17 @@ export interface Config {
   adminTokenFile?: string;
   logOrigin: string;
   vaultHorizonMs: number;
+  witnesses: readonly Witness[];
   bucket: string;
   region: string;
   storage: { kind: 'embedded'; port: number } | ExternalStorage;
+}
+
+/** Somebody else who watches that the log only grows. */
+export interface Witness {
+  /** Submission prefix, without a slash at its end. */
+  url: string;
+  key: VerifierKey;
 }
 
 export interface ExternalStorage {
@@ -89,6 +101,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     ...(env.ZEROREEL_ADMIN_TOKEN_FILE !== undefined && { adminTokenFile: env.ZEROREEL_ADMIN_TOKEN_FILE }),
     logOrigin: env.ZEROREEL_LOG_ORIGIN,
     vaultHorizonMs: env.ZEROREEL_VAULT_HORIZON_HOURS * 3_600_000,
+    witnesses: readWitnesses(env.ZEROREEL_WITNESSES ?? ''),
     bucket: env.ZEROREEL_S3_BUCKET,
     region: env.ZEROREEL_S3_REGION,
     storage:
@@ -105,4 +118,28 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
             pathStyle: env.ZEROREEL_S3_PATH_STYLE === 'true',
           },
   };
+}
+
+function readWitnesses(text: string): Witness[] {
+  const pairs = text
+    .split(',')
+    .map((pair) => pair.trim())
+    .filter((pair) => pair !== '');
+  return pairs.map((pair) => {
+    const [url = '', vkey = '', ...rest] = pair.split(/\s+/);
+    if (!/^https?:\/\/./.test(url) || !URL.canParse(url) || rest.length > 0)
+      throw new ConfigError('ZEROREEL_WITNESSES: expected URL VKEY, commas between the pairs');
+    return { url: url.replace(/\/+$/, ''), key: readWitnessKey(vkey) };
+  });
+}
+
+function readWitnessKey(vkey: string): VerifierKey {
+  try {
+    const key = parseVkey(vkey);
+    if (key.type === 4) return key;
+    throw new ConfigError(`ZEROREEL_WITNESSES: expected a key of type 4 for cosignatures, found ${key.type}`);
+  } catch (error) {
+    if (!(error instanceof ProtocolError)) throw error;
+    throw new ConfigError(`ZEROREEL_WITNESSES: ${error.message}`);
+  }
 }

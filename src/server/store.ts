@@ -157,7 +157,7 @@ export interface KeyRow {
 
 export interface CheckpointRow {
   size: number;
-  /** The signed note. */
+  /** The signed note; as it is read, with the lines of the witnesses that have cosigned it by now. */
   note: string;
   publishedMs: number;
 }
@@ -267,6 +267,8 @@ export interface Store {
   idle(seenBefore: number, endedBefore: number, limit: number): Promise<RecordingRow[]>;
   /** Counts an opening by a reader. Holds while no deletion was begun. */
   release(recordingId: string, entries: readonly LogEntry[]): Promise<boolean>;
+  /** Says that a copy left the service. Holds while no deletion was begun. */
+  declareExport(recordingId: string, entry: LogEntry): Promise<boolean>;
   /** Holds while no deletion was begun and the recording has no grant with this hash. */
   addGrant(grant: GrantRow, entry: LogEntry): Promise<boolean>;
   /** Brings `delete_by` forward. Holds while no deletion was begun and `deleteByMs` is earlier than the one that stands. */
@@ -314,6 +316,11 @@ export interface Store {
   checkpoints(from: number, limit: number): Promise<CheckpointRow[]>;
   /** Replaces the tiles and adds the checkpoint. Holds while the newest checkpoint has size `previousSize` (0: none). */
   publish(checkpoint: CheckpointRow, tiles: readonly TileRow[], previousSize: number): Promise<boolean>;
+  /**
+   * Adds a witness's line, `— name base64` and its newline, to the published checkpoint of that size. Holds while that witness
+   * has none there.
+   */
+  cosign(size: number, witness: string, line: string): Promise<boolean>;
   tile(level: number, index: number): Promise<TileRow | undefined>;
 
   // ---- keys, tokens, sessions, leases ------------------------------------------------------------------------------------

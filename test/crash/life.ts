@@ -77,6 +77,7 @@ export async function live(site: Site, machine: Machine, script: Script): Promis
     expectStatus(machine.fetch('POST', '/exams', STAFF_TOKEN, policyBody(script.exam)), 200, 201),
   );
   const acknowledged = new Map<string, SealedChunk['object']>();
+  machine.onRestart = () => requireInvariants(site, machine, acknowledged);
 
   await play(site, machine, script.whole, acknowledged);
   await play(site, machine, script.silent, acknowledged);
@@ -102,6 +103,7 @@ export async function live(site: Site, machine: Machine, script: Script): Promis
   await requireReleased(machine, erasedId, script.exam, 410);
 
   clock.nowMs = beganMs + 30 * DAY_MS + 5 * MINUTE_MS;
+  acknowledged.clear();
   for (const id of live) await requireReleased(machine, id, script.exam, 410);
   await job(machine, purge, publish);
   clock.nowMs += 2 * MINUTE_MS;
@@ -142,11 +144,12 @@ async function play(
 }
 
 async function job(machine: Machine, ...jobs: ((ports: Machine['ports']) => Promise<unknown>)[]): Promise<void> {
-  // Cron comes round again: a lease that a dead process left behind must not need more than its ten minutes.
+  // Cron comes round again: a lease that a dead process left behind must not need more than its ten minutes, and what a
+  // job could not do for a call that failed is done by the next run.
   for (const run of jobs) {
-    const life = machine.diedAt;
+    const life = machine.struckAt;
     await machine.insist(() => run(machine.ports));
-    if (machine.diedAt === life) continue;
+    if (machine.struckAt === life) continue;
     const { clock } = machine.ports as unknown as { clock: Site['clock'] };
     clock.nowMs += 11 * MINUTE_MS;
     await machine.insist(() => run(machine.ports));
@@ -164,7 +167,7 @@ async function requireReadable({ bucket }: Site, machine: Machine, acknowledged:
   for (const [key, object] of acknowledged) {
     const stored = await bucket.get(key);
     if (!stored || !equal(stored, object))
-      throw new Error(`an acknowledged chunk is not as it was after ${machine.diedAt ?? 'no death'}`);
+      throw new Error(`an acknowledged chunk is not as it was after ${machine.struckAt ?? 'no fault'}`);
   }
 }
 
@@ -178,20 +181,83 @@ async function requireReleased(machine: Machine, id: string, exam: TestExam, sta
   if (epochs.some(({ wraps, shred }) => wraps.length === 0 || shred.length !== 43)) throw new Error('keys are missing');
 }
 
+/**
+ * What holds after every restart, whatever was cut: acknowledged chunks are there, every object has an obligation that is
+ * not settled, nothing that is dying can be opened, each transition is in the log once, and the published tree is the log's.
+ */
+async function requireInvariants(
+  site: Site,
+  machine: Machine,
+  acknowledged: ReadonlyMap<string, Uint8Array>,
+): Promise<void> {
+  await requireReadable(site, machine, acknowledged);
+  const { store, vault } = machine.inside;
+  const entries = await store.entries(0, 100_000);
+  const seen = new Map<string, string[]>();
+  for (const entry of entries.map(({ bytes }) => decodeEntry(bytes))) {
+    if (!('recording' in entry) || entry.recording === null) continue;
+    seen.set(entry.recording, [...(seen.get(entry.recording) ?? []), entry.type]);
+  }
+  const broken = (promise: string) => new Error(`after ${machine.struckAt ?? 'no fault'}: ${promise}`);
+  for await (const { key } of site.bucket.listVersions('')) {
+    const types = seen.get(key.slice(0, 22));
+    if (!types) throw broken('an object has no obligation');
+    if (types.includes('deletion.completed')) throw broken('an object outlived its deletion');
+  }
+  for (const [id, types] of seen) {
+    const repeated = types.filter((type, index) => ONCE.has(type) && types.indexOf(type) !== index);
+    if (repeated.length > 0) throw broken(`${repeated.join()} is in the log twice`);
+    const state = (await store.recording(id))?.state;
+    if (state === undefined) throw broken('a recording in the log has no row');
+    const isDeleted = state === 'deleted' || state === 'verified';
+    if (isDeleted !== types.includes('deletion.completed')) throw broken('a row and the log tell two stories');
+    if (isDeleted && (await store.wraps(id)).length + (await vault.get(id)).size > 0)
+      throw broken('keys outlived their deletion');
+    if (!types.includes('deletion.intended') && (await vault.get(id)).size !== (await store.epochs(id)).length)
+      throw broken('an epoch and its shred share are not both there');
+  }
+  await requireTree(site, machine, entries);
+}
+
+const ONCE = new Set([
+  'recording.opened',
+  'recording.closed',
+  'recording.abandoned',
+  'erasure.requested',
+  'deletion.intended',
+  'deletion.completed',
+  'deletion.verified',
+]);
+
+/** Whether the newest checkpoint is the root of the entries that it covers; answers how many these are. */
+async function requireTree(
+  { signer }: Site,
+  machine: Machine,
+  entries: readonly { bytes: Uint8Array }[],
+): Promise<number> {
+  const published = await machine.inside.store.newestCheckpoint();
+  if (!published) return 0;
+  const { size, root } = await openCheckpoint(published.note, vkeyOf(signer), signer.origin);
+  const frontier = new Frontier();
+  for (const { bytes } of entries.slice(0, size)) frontier.append(leafHash(bytes));
+  if (frontier.size !== size || !equal(frontier.root(), root)) throw new Error('the tree does not verify');
+  return size;
+}
+
 async function requireNothing({ bucket }: Site, machine: Machine): Promise<void> {
   for await (const { key } of bucket.listVersions(''))
-    throw new Error(`${key} is left after ${machine.diedAt ?? 'no death'}`);
+    throw new Error(`${key} is left after ${machine.struckAt ?? 'no fault'}`);
   if ((await bucket.abortMultiparts('')) > 0) throw new Error('a multipart upload is left');
   if ((await machine.inside.vault.list(Number.MAX_SAFE_INTEGER, 1)).shares.length > 0)
     throw new Error('a shred share is left');
 }
 
-async function requireLog({ signer, clock }: Site, machine: Machine): Promise<void> {
+async function requireLog(site: Site, machine: Machine): Promise<void> {
   const { store } = machine.inside;
   const entries = await store.entries(0, 100_000);
-  const { findings } = audit(entries, clock.now(), { graceMs: HOUR_MS });
+  const { findings } = audit(entries, site.clock.now(), { graceMs: HOUR_MS });
   const [violation] = findings.filter(({ severity }) => severity === 'violation');
-  if (violation) throw new Error(`after ${machine.diedAt ?? 'no death'}: ${violation.message}`);
+  if (violation) throw new Error(`after ${machine.struckAt ?? 'no fault'}: ${violation.message}`);
   const types = entries.map(({ bytes }) => decodeEntry(bytes).type);
   const once = {
     'recording.opened': 3,
@@ -204,11 +270,7 @@ async function requireLog({ signer, clock }: Site, machine: Machine): Promise<vo
   for (const [type, count] of Object.entries({ ...once, ...deaths })) {
     const found = types.filter((one) => one === type).length;
     if (found !== count)
-      throw new Error(`expected ${count} entries ${type}, found ${found} after ${machine.diedAt ?? 'no death'}`);
+      throw new Error(`expected ${count} entries ${type}, found ${found} after ${machine.struckAt ?? 'no fault'}`);
   }
-  const frontier = new Frontier();
-  for (const { bytes } of entries) frontier.append(leafHash(bytes));
-  const newest = await openCheckpoint((await store.newestCheckpoint())!.note, vkeyOf(signer), signer.origin);
-  if (newest.size !== entries.length || !equal(newest.root, frontier.root()))
-    throw new Error('the tree does not verify');
+  if ((await requireTree(site, machine, entries)) !== entries.length) throw new Error('the log is not published');
 }

@@ -7,8 +7,10 @@ import { createS3Bucket } from '../../src/server/adapters/s3-bucket.ts';
 import { openSqliteStore } from '../../src/server/adapters/sqlite.ts';
 import { openSqliteVault } from '../../src/server/adapters/vault-sqlite.ts';
 import { createApp } from '../../src/server/app.ts';
-import type { Bucket, Ports, Signer, Store, Vault } from '../../src/server/ports.ts';
-import { type Gate, throughGate } from '../simulation/gate.ts';
+import type { Bytes } from '../../crypto/format/bytes.ts';
+import { type Bucket, BucketError, type Ports, type Signer, type Store, type Vault } from '../../src/server/ports.ts';
+import { StoreError } from '../../src/server/store.ts';
+import { type Door, type Gate, throughGate } from '../simulation/gate.ts';
 import { nativeSigner } from '../simulation/native-crypto.ts';
 
 const BUCKET = 'zeroreel';
@@ -41,37 +43,44 @@ export class Site {
   }
 }
 
-/** Dies at call number `at`, before it is done or after; and where `at` is never reached, not at all. */
-export interface Kill {
+export const FORMS = ['dies before', 'dies after', 'fails', 'fails when done'] as const;
+
+/**
+ * What happens at call number `at`: the process dies, before the call is done or after; or the process lives on and the
+ * call fails, having done nothing or all of it. Where `at` is never reached, nothing.
+ */
+export interface Fault {
   at: number;
-  isDone: boolean;
+  form: (typeof FORMS)[number];
 }
 
 /** What the caller of a process sees when it dies. */
-export class Died extends Error {}
+class Died extends Error {}
 
 const NEVER = new Promise<never>(() => undefined);
 
-/** The server's process on its files: it dies once, at the appointed call, and is started again over the same files. */
+/** The server's process on its files: once, at the appointed call, it dies and is started again over them, or the call fails. */
 export class Machine {
   readonly #site: Site;
   readonly #dir: string;
-  readonly #kill: Kill;
+  readonly #fault: Fault;
   #life = 0;
   #store!: Store;
   #vault!: Vault & { close(): Promise<void> };
   #death!: Promise<never>;
   #die!: (reason: Died) => void;
-  /** Calls to ports so far. */
-  calls = 0;
-  /** The call at which it died, such as `store.acceptHead`. */
-  diedAt: string | undefined;
+  /** Names of the calls to ports so far, such as `store.acceptHead`. */
+  readonly calls: string[] = [];
+  /** The call at which the fault came. */
+  struckAt: string | undefined;
+  /** Called after every restart. */
+  onRestart: () => Promise<void> = () => Promise.resolve();
   ports!: Ports;
   app!: ReturnType<typeof createApp>;
 
-  constructor(site: Site, kill: Kill) {
+  constructor(site: Site, fault: Fault) {
     this.#site = site;
-    this.#kill = kill;
+    this.#fault = fault;
     this.#dir = mkdtempSync(join(site.dir, 'machine-'));
     this.#start();
   }
@@ -85,26 +94,34 @@ export class Machine {
     const { bucket, clock, signer } = this.#site;
     const gate: Gate = async (door, call, perform) => {
       if (life !== this.#life) return NEVER;
-      const isAppointed = this.calls++ === this.#kill.at;
-      if (!isAppointed) return perform();
-      if (this.#kill.isDone) await perform();
-      this.diedAt = `${door}.${call}`;
+      const name = `${door}.${call}`;
+      const { at, form } = this.#fault;
+      if (this.calls.push(name) - 1 !== at) return perform();
+      if (form === 'dies after' || form === 'fails when done') await perform();
+      this.struckAt = name;
+      if (form === 'fails' || form === 'fails when done') throw failureOf(door, name);
       this.#life++;
-      this.#die(new Died(this.diedAt));
+      this.#die(new Died(name));
       return NEVER;
     };
-    this.ports = throughGate({ store: this.#store, vault: this.#vault, bucket, clock, signer }, gate, 1000);
+    const gatedSigner = { ...signer, sign: (message: Bytes) => gate('signer', 'sign', () => signer.sign(message)) };
+    const ports = { store: this.#store, vault: this.#vault, bucket, clock, signer: gatedSigner };
+    this.ports = throughGate(ports, gate, 1000);
     this.app = createApp(this.ports);
   }
 
-  /** Does `work`, again after a restart when the process dies in it: what a client's retry and the next cron run do. */
+  /**
+   * Does `work`, and again where the fault came in it, after a restart if need be: what a client's retry and the next cron
+   * run do.
+   */
   async insist<T>(work: (machine: Machine) => Promise<T>): Promise<T> {
     for (;;) {
+      const before = this.struckAt;
       try {
         return await Promise.race([work(this), this.#death]);
       } catch (error) {
-        if (!(error instanceof Died)) throw error;
-        await this.#restart();
+        if (error instanceof Died) await this.#restart();
+        else if (this.struckAt === before) throw error;
       }
     }
   }
@@ -113,6 +130,7 @@ export class Machine {
     await this.#store.close();
     await this.#vault.close();
     this.#start();
+    await this.onRestart();
   }
 
   /** The files as they are, without the gate. */
@@ -134,4 +152,10 @@ export class Machine {
     await this.#vault.close();
     rmSync(this.#dir, { recursive: true, force: true });
   }
+}
+
+function failureOf(door: Door, name: string): Error {
+  if (door === 'signer') return new Error(`${name} failed`);
+  const Failure = door === 'bucket' ? BucketError : StoreError;
+  return new Failure('unavailable', `${name} failed`);
 }

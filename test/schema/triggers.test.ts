@@ -56,6 +56,10 @@ const STORE_CASES: Case[] = [
   ['a checkpoint covers entries that exist', `INSERT INTO checkpoints VALUES (99999, 'ahead', 0)`],
   ['a checkpoint never changes', `UPDATE checkpoints SET note = 'forked'`],
   ['a checkpoint is never deleted', 'DELETE FROM checkpoints'],
+  ['a witness cosigns a checkpoint once', `INSERT INTO cosignatures VALUES (2, 'w', 'other')`],
+  ['a witness cosigns a checkpoint once', `INSERT OR REPLACE INTO cosignatures VALUES (2, 'w', 'other')`],
+  ['a cosignature never changes', `UPDATE cosignatures SET line = 'other'`],
+  ['a cosignature is never deleted', 'DELETE FROM cosignatures'],
   ['a tile only grows', 'UPDATE tiles SET hashes = substr(hashes, 1, 32)'],
   ['a tile only grows', 'UPDATE tiles SET hashes = zeroblob(96)'],
   ['a tile only grows', 'UPDATE tiles SET position = 9'],
@@ -220,6 +224,7 @@ describe("the store's database refuses by itself", () => {
     const key = keyRow();
     await store.enrolKey(key, enrolled(key));
     await store.publish({ size: 2, note: 'two', publishedMs: 0 }, [{ level: 0, index: 0, hashes: newBytes(64) }], 0);
+    await store.cosign(2, 'w', '— w line\n');
     await store.close();
     database = new Database(path);
     database.pragma('recursive_triggers = OFF');

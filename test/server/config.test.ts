@@ -1,5 +1,9 @@
 import { describe, expect, test } from 'vitest';
+import { encodeVkey, verifierKey } from '../../crypto/log/note.ts';
 import { ConfigError, readConfig } from '../../src/server/config.ts';
+import { LOG, VKEY } from '../crypto/log/keys.ts';
+
+const WITNESS_VKEY = encodeVkey(verifierKey('w.example.org', LOG.publicKey, 4));
 
 const S3 = {
   ZEROREEL_S3_ENDPOINT: 'https://s3.example.org',
@@ -15,6 +19,7 @@ describe('settings', () => {
       port: 8600,
       logOrigin: 'localhost/zeroreel',
       vaultHorizonMs: 86_400_000,
+      witnesses: [],
       bucket: 'zeroreel',
       region: 'us-east-1',
       storage: { kind: 'embedded', port: 8601 },
@@ -34,7 +39,20 @@ describe('settings', () => {
     });
   });
 
+  test('name witnesses, each by where it is asked and the key that it signs with', () => {
+    const { witnesses } = readConfig({
+      ZEROREEL_WITNESSES: `https://w.example.org/api/ ${WITNESS_VKEY}, http://127.0.0.1:8 ${WITNESS_VKEY}`,
+    });
+    expect(witnesses.map(({ url, key }) => [url, key.name, key.type])).toEqual([
+      ['https://w.example.org/api', 'w.example.org', 4],
+      ['http://127.0.0.1:8', 'w.example.org', 4],
+    ]);
+  });
+
   test.each([
+    ['ZEROREEL_WITNESSES', { ZEROREEL_WITNESSES: WITNESS_VKEY }],
+    ['ZEROREEL_WITNESSES', { ZEROREEL_WITNESSES: 'https://w.example.org' }],
+    ['ZEROREEL_WITNESSES', { ZEROREEL_WITNESSES: `https://w.example.org ${VKEY}` }],
     ['ZEROREEL_PORT', { ZEROREEL_PORT: '65536' }],
     ['ZEROREEL_PORT', { ZEROREEL_PORT: '-1' }],
     ['ZEROREEL_PORT', { ZEROREEL_PORT: '80.5' }],

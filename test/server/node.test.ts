@@ -28,6 +28,7 @@ const config = (changes: Partial<Config> = {}): Config => ({
   port: 0,
   logOrigin: 'test.example/zeroreel',
   vaultHorizonMs: 0,
+  witnesses: [],
   bucket: 'zeroreel',
   region: 'us-east-1',
   storage: { kind: 'embedded', port: 0 },

@@ -107,6 +107,7 @@ export interface StageOptions {
   /** Default: a fresh folder, which `stop` removes. */
   dataDir?: string;
   report?: (error: unknown) => void;
+  witnesses?: Config['witnesses'];
 }
 
 export class Stage {
@@ -138,6 +139,7 @@ export class Stage {
       port: 0,
       logOrigin: 'test.example/zeroreel',
       vaultHorizonMs: DAY_MS,
+      witnesses: options.witnesses ?? [],
       bucket: storage?.bucket ?? 'zeroreel',
       region: storage?.region ?? 'us-east-1',
       storage: storage

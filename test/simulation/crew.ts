@@ -19,6 +19,8 @@ export interface CrewOptions {
   /** The program of a player, where it is not the one of these sources. */
   program?: string;
   onProgress?: (totals: Totals) => void;
+  /** Aborted: what was begun is finished, and nothing else is begun. */
+  signal?: AbortSignal;
 }
 
 /** Plays `count` seeds from `first` on, and no more once one has broken a promise; of several broken ones it answers the lowest. */
@@ -28,7 +30,7 @@ export async function playSeeds(options: CrewOptions): Promise<Played> {
   const all: Played = { totals: noTotals(), broken: undefined };
   let next = first;
   const take = (): Range | undefined => {
-    if (all.broken || next >= first + count) return undefined;
+    if (all.broken || options.signal?.aborted === true || next >= first + count) return undefined;
     const range = { first: next, count: Math.min(RANGE, first + count - next) };
     next += range.count;
     return range;

@@ -4,7 +4,7 @@
  */
 import type { Bucket, Ports } from '../../src/server/ports.ts';
 
-export type Door = 'store' | 'vault' | 'bucket';
+export type Door = 'store' | 'vault' | 'bucket' | 'signer';
 
 /** `perform` does the call for real; a gate calls it once, or not at all. */
 export type Gate = <T>(door: Door, call: string, perform: () => Promise<T>) => Promise<T>;

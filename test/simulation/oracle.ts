@@ -157,12 +157,20 @@ export class Oracle implements Witness {
     for (const recordingId of this.#owed.keys()) this.requireReadable(recordingId);
   }
 
-  /** Keys, or a URL to read by, were handed to a reader whose request began when the server's clock said `askedMs`. */
-  handedOut(recordingId: string, askedMs: number, wasIntended: boolean): void {
+  /**
+   * Keys, or a URL to read by, were handed to a reader whose request began when the server's clock said `askedMs`. What
+   * counts is what the log said then: an erasure may have come since, by a server whose clock is behind.
+   */
+  handedOut(askedMs: number, { deleteBy, isIntended }: Pick<Owed, 'deleteBy' | 'isIntended'>): void {
     this.#counts.handedOut++;
-    if (wasIntended) this.breaks('a recording was readable after its deletion had begun');
-    const owed = this.#owed.get(recordingId);
-    if (owed && askedMs >= owed.deleteBy) this.breaks('a recording was readable after delete_by');
+    if (isIntended) this.breaks('a recording was readable after its deletion had begun');
+    if (askedMs >= deleteBy) this.breaks('a recording was readable after delete_by');
+  }
+
+  /** What the log says now about when it dies. */
+  dueOf(recordingId: string): Pick<Owed, 'deleteBy' | 'isIntended'> {
+    const { deleteBy = Infinity, isIntended = false } = this.#owed.get(recordingId) ?? {};
+    return { deleteBy, isIntended };
   }
 
   /** An erasure was answered: whatever is left in the bucket opens for nobody. */

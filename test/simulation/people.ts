@@ -143,7 +143,7 @@ export async function read(world: World, tape: Tape): Promise<void> {
   const { random, oracle } = world;
   const server = random.pick(world.servers);
   const askedMs = server.now();
-  const wasIntended = oracle.isIntended(tape.recordingId);
+  const due = oracle.dueOf(tape.recordingId);
   const object = { epoch: 0, track: 1, seq: 0 };
   const [path, body] = random.pick([
     ['release', { key_id: keyIdOf(tape.exam), purpose: 'review' }],
@@ -151,7 +151,7 @@ export async function read(world: World, tape: Tape): Promise<void> {
   ] as const);
   try {
     const answer = await server.fetch('POST', `/recordings/${tape.recordingId}/${path}`, world.staffToken, body);
-    if (answer.status < 300) oracle.handedOut(tape.recordingId, askedMs, wasIntended);
+    if (answer.status < 300) oracle.handedOut(askedMs, due);
     if (answer.status === 410) world.counts.turnedAway++;
   } catch (error) {
     if (!(error instanceof ConnectionLost)) throw error;

@@ -168,7 +168,8 @@ export function reviewRoutes(ports: Ports): Hono {
     const now = clock.now();
     const { id } = await requireReadable(c, caller, now);
     readerRole(keyId, await store.wraps(id), await liveGrants(id, now));
-    await store.append([{ v: 1, type: 'export.declared', at: now, recording: id, key_id: keyId, kind }]);
+    const entry = { v: 1, type: 'export.declared', at: now, recording: id, key_id: keyId, kind } as const;
+    if (!(await store.declareExport(id, entry))) throw await tooLate(id, now);
     return c.json({ recorded: true }, 201);
   });
 

@@ -14,6 +14,7 @@ import {
   type StorageFinding,
   weaknesses,
 } from '../core/attestation.ts';
+import { CLOCK_SKEW_MS } from '../core/retention.ts';
 import type { Bucket, Clock, Ports, Store } from '../ports.ts';
 import { StartRefusal } from '../start-refusal.ts';
 import { BUCKET, closeAnomalies, reportAnomaly } from './anomaly.ts';
@@ -35,9 +36,26 @@ export async function attest(
   const weak = weaknesses(fresh);
   if (weak > 0) await reportAnomaly(ports, BUCKET, 'store-weak', weak);
   else await closeAnomalies(ports, BUCKET, (kind) => (kind === 'store-weak' ? 'repaired' : undefined));
+  if (isAstray(fresh)) await reportAnomaly(ports, BUCKET, 'clock-stepped', 1);
+  else await closeAnomalies(ports, BUCKET, (kind) => (kind === 'clock-stepped' ? 'repaired' : undefined));
   const findings = judge(probed);
   requireFit(findings);
   return findings;
+}
+
+/** Whether the two clocks differ by more than the margins of the purge allow for. */
+function isAstray({ clock_skew_ms: skewMs }: Attestation): boolean {
+  return skewMs !== null && Math.abs(skewMs) > CLOCK_SKEW_MS;
+}
+
+/**
+ * The clock by which a deletion may begin. Where the bucket was last found to live in another time, the earlier of the two is
+ * believed: a server whose clock ran ahead would otherwise destroy what is owed, and nothing brings that back.
+ */
+export async function cautiousClock({ store, clock }: Ports): Promise<Clock> {
+  const { last } = await newestAttestation(store);
+  const behindMs = last && isAstray(last) ? Math.max(0, -last.clock_skew_ms!) : 0;
+  return { now: () => clock.now() - behindMs };
 }
 
 function requireFit(findings: readonly StorageFinding[]): void {

@@ -10,7 +10,7 @@
  *
  * Every step finds what a crash in the one before left behind: the row stays `purging` until 4 and `deleted` until 5, and
  * each step may be done twice. One bad recording never stops the rest, and nothing is ever given up and marked as done.
- * A bucket that does not answer delays 3 and never 1 and 2: the keys die on time.
+ * A bucket that does not answer delays 3 and never 1 and 2: the keys of everything that is due die before the first object.
  */
 import { newId } from '../../../crypto/format/ids.ts';
 import { parseOpen } from '../../../crypto/format/open.ts';
@@ -21,8 +21,10 @@ import { tally } from '../core/tally.ts';
 import { BucketError, type ObjectVersion, type Ports } from '../ports.ts';
 import type { RecordingRow } from '../store.ts';
 import { endSilent } from './abandon.ts';
-import { type AnomalyKind, closeAnomalies, type Resolution, reportAnomaly } from './anomaly.ts';
+import { type AnomalyKind, closeAnomalies, openAnomalies, type Resolution, reportAnomaly } from './anomaly.ts';
+import { cautiousClock } from './attest.ts';
 import { eachSafely, type Failure } from './batch.ts';
+import { impatient } from './impatience.ts';
 import { withLease } from './lease.ts';
 
 export interface PurgeSummary {
@@ -43,6 +45,9 @@ const PAGE = 100;
 const MOST_PASSES = 5;
 const KEYS_PER_DELETE = 1000;
 
+/** A lifecycle rule behind the purge may act this long after `delete_by` (doctor: 31 days against 30). */
+const BACKSTOP_MS = 24 * 60 * 60_000;
+
 /**
  * Deletes everything that is due and looks again at everything that was deleted. A second run at the same time does nothing.
  * A run that finds nothing due is logged only when `isAlwaysLogged`: the heartbeat's, twice a day.
@@ -57,30 +62,35 @@ export async function purge(ports: Ports, isAlwaysLogged = false): Promise<Purge
 }
 
 async function deleteDue(
-  ports: Ports,
+  patient: Ports,
   isAlwaysLogged: boolean,
   summary: PurgeSummary,
   renew: () => Promise<void>,
 ): Promise<void> {
+  const ports = impatient(patient);
   const { store, clock } = ports;
   const run = newId();
   const started = () => store.append([{ v: 1, type: 'run.started', at: clock.now(), job: 'purge', run }]);
-  let cursor: { deleteByMs: number; id: string } | undefined;
   if (isAlwaysLogged) await started();
-  for (;;) {
-    const page = await store.due(clock.now(), PAGE, cursor);
-    if (page.length === 0) break;
+  // All keys before the first object: a bucket that is slow or silent delays no key of the last recording in the queue.
+  const shredded = new Set<string>();
+  for await (const page of duePages(ports)) {
     if (summary.due === 0 && !isAlwaysLogged) await started();
     summary.due += page.length;
     const failed = await eachSafely(page, renew, async (recording) => {
       await intend(ports, recording, await reasonOf(ports, recording));
       await shred(ports, recording.id);
-      summary.objects += await destroy(ports, recording.id);
+      shredded.add(recording.id);
+    });
+    summary.failed.push(...failed);
+  }
+  for await (const page of duePages(ports)) {
+    const ready = page.filter(({ id }) => shredded.delete(id));
+    const failed = await eachSafely(ready, renew, async (recording) => {
+      summary.objects += await destroy(patient, recording.id);
       summary.deleted++;
     });
     summary.failed.push(...failed);
-    const last = page.at(-1)!;
-    cursor = { deleteByMs: last.deleteByMs, id: last.id };
   }
   if (summary.due === 0 && !isAlwaysLogged) return;
   const { due, deleted, failed } = summary;
@@ -90,6 +100,19 @@ async function deleteDue(
   ]);
 }
 
+async function* duePages(ports: Ports): AsyncIterable<RecordingRow[]> {
+  const { store } = ports;
+  const clock = await cautiousClock(ports);
+  let cursor: { deleteByMs: number; id: string } | undefined;
+  for (;;) {
+    const page = await store.due(clock.now(), PAGE, cursor);
+    const last = page.at(-1);
+    if (!last) return;
+    yield page;
+    cursor = { deleteByMs: last.deleteByMs, id: last.id };
+  }
+}
+
 /**
  * Erasure on request, which the log has recorded: the keys die before this returns, whatever the bucket says. What of the
  * objects cannot be deleted now is due, and the next run goes on with it and reports what is wrong.
@@ -97,7 +120,7 @@ async function deleteDue(
 export async function eraseNow(ports: Ports, recordingId: string): Promise<void> {
   const recording = await ports.store.recording(recordingId);
   if (!recording) return;
-  await intend(ports, recording, await reasonOf(ports, recording));
+  await intend(impatient(ports), recording, await reasonOf(ports, recording));
   await shred(ports, recordingId);
   await destroy(ports, recordingId).catch(() => undefined);
 }
@@ -114,6 +137,7 @@ async function intend(ports: Ports, recording: RecordingRow, reason: Reason): Pr
   const { id, deleteByMs, state } = recording;
   if (state === 'purging') return;
   const found = await whatIsThere(ports, recording, reason);
+  await reportLosses(ports, recording, found.objects);
   const entry = {
     v: 1,
     type: 'deletion.intended',
@@ -146,6 +170,25 @@ async function whatIsThere(ports: Ports, recording: RecordingRow, reason: Reason
 }
 
 /**
+ * What is not there any more when its time comes was lost before it, and `deletion.completed` must not claim to have destroyed it.
+ * Before the intent: from there on another run may be deleting, and what that took is not lost.
+ */
+async function reportLosses(ports: Ports, recording: RecordingRow, objects: number): Promise<void> {
+  const { store, vault, clock } = ports;
+  const { id, lastEpoch, deleteByMs } = recording;
+  const shares = (await vault.get(id)).size;
+  const state = (await store.recording(id))?.state;
+  if (state !== 'open' && state !== 'closed' && state !== 'abandoned') return;
+  const lostShares = lastEpoch + 1 - shares;
+  if (lostShares > 0) await reportAnomaly(ports, id, 'share-missing', lostShares);
+  // A purge that comes a day late may find that the store's own lifecycle rule was quicker, as it should be.
+  const isCounted = recording.state !== 'open' && clock.now() - deleteByMs < BACKSTOP_MS;
+  if (isCounted && objects < recording.objects) {
+    await reportAnomaly(ports, id, 'object-missing', recording.objects - objects);
+  }
+}
+
+/**
  * Step 2. A crash before it leaves a recording whose keys nobody is given any more; the next run destroys them. When it
  * returns they are in no file: the vault sees to its own, `scrub` to the store's.
  */
@@ -166,6 +209,8 @@ async function destroy(ports: Ports, id: string): Promise<number> {
   // Counts survive a crash half-way: keys are counted by what OPEN promised, objects by the listing before the first delete.
   const objects = Math.max(recording?.objects ?? 0, found.objects);
   const bytes = Math.max(recording?.bytes ?? 0, found.bytes);
+  const { open } = await openAnomalies(store, id);
+  const lostShares = open.reduce((sum, { kind, count }) => sum + (kind === 'share-missing' ? count : 0), 0);
   const wraps = epochs.reduce((sum, { open }) => sum + parseOpen(open).wrapHashes.length, 0);
   const now = clock.now();
   await store.completeDeletion(id, { objects, bytes }, now, {
@@ -175,7 +220,7 @@ async function destroy(ports: Ports, id: string): Promise<number> {
     recording: id,
     objects,
     bytes,
-    shares: epochs.length,
+    shares: Math.max(0, epochs.length - lostShares),
     wraps,
     vault_horizon: now + vault.horizonMs,
   });
@@ -232,9 +277,13 @@ async function isEmptyNow(ports: Ports, id: string): Promise<boolean> {
   return false;
 }
 
-/** The end: the last listing was empty. A crash between the two leaves anomalies closed and the recording to be looked at once more. */
+/** The end: the last listing was empty, and no open that was under way at the deletion has put a share back. A crash between the two leaves anomalies closed and the recording to be looked at once more. */
 async function settle(ports: Ports, id: string): Promise<boolean> {
-  const { store, clock } = ports;
+  const { store, vault, clock } = ports;
+  if ((await vault.get(id)).size > 0) {
+    await vault.destroy(id);
+    return false;
+  }
   await store.scrub();
   await closeAnomalies(ports, id, endOf);
   return store.verifyDeletion(id, {
@@ -257,7 +306,8 @@ function endOf(kind: AnomalyKind): Resolution | undefined {
     case 'object-damaged':
     case 'share-missing':
       return 'lost';
-    case 'equivocation':
+    case 'equivocation': // of two records by one recorder; whoever read the recording was told, and nobody can read it any more
+      return 'explained';
     case 'clock-stepped':
     case 'store-weak':
       return undefined; // whatever these mean, it does not end with one recording

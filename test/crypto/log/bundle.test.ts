@@ -13,7 +13,7 @@ import {
 } from '../../../crypto/log/bundle.ts';
 import { audit } from '../../../crypto/log/audit.ts';
 import { encodeEntry, type LogEntry } from '../../../crypto/log/entry.ts';
-import { encodeVkey, verifierKey } from '../../../crypto/log/note.ts';
+import { addSignatures, cosignLine, encodeVkey, verifierKey } from '../../../crypto/log/note.ts';
 import { leafHash } from '../../../crypto/log/tree.ts';
 import { AUDITED, DAY, entryOf, healthyHistory, idOf, itemsOf, RECORDING, START } from './histories.ts';
 import { checkpointOver, ORIGIN, signerOf, VKEY } from './keys.ts';
@@ -28,15 +28,24 @@ interface Given {
   readonly earlier?: readonly string[];
   readonly csv?: string;
   readonly vkey?: string;
+  readonly witnesses?: readonly string[];
 }
 
 async function verify(
   entries: readonly LogEntry[],
-  { under = entries, earlier, csv, vkey = VKEY }: Given = {},
+  { under = entries, earlier, csv, vkey = VKEY, witnesses = [] }: Given = {},
 ): Promise<BundleReport> {
-  const verifier = await BundleVerifier.open(await signed(under), vkey, earlier);
+  const verifier = await BundleVerifier.open(await signed(under), vkey, earlier, { witnesses });
   for (const entry of entries) verifier.accept(encodeEntry(entry));
   return verifier.finish(AUDITED, csv === undefined ? undefined : createHash('sha256').update(csv).digest());
+}
+
+function witnessOf(name: string, seed: number) {
+  const { publicKey, sign } = signerOf(seed);
+  const key = verifierKey(name, publicKey, 4);
+  const cosign = async (note: string, ms: number): Promise<string> =>
+    addSignatures(note, await cosignLine(note.slice(0, note.lastIndexOf('\n\n') + 1), key, ms / 1000, sign));
+  return { vkey: encodeVkey(key), cosign };
 }
 
 function csvOf(entries: readonly LogEntry[]): string {
@@ -58,6 +67,49 @@ describe('an exported log', () => {
     const sizes = [84, 0, 1, 64, 63, 64];
     const earlier = await Promise.all(sizes.map((size) => signed(entries.slice(0, size))));
     expect(await verify(entries, { earlier })).toMatchObject({ consistentCheckpoints: 6, violations: 0 });
+  });
+
+  it('says what its witnesses have cosigned, and that one of them lately has not', async () => {
+    const entries = healthyHistory();
+    const [one, two] = ['one', 'two'].map((name, index) => witnessOf(name, 0x40 + index));
+    const witnesses = [one!.vkey, two!.vkey];
+    const recent = await one!.cosign(await signed(entries.slice(0, 80)), AUDITED - 1000);
+    const old = await two!.cosign(await signed(entries.slice(0, 50)), AUDITED - 2 * DAY);
+    const report = await verify(entries, { earlier: [recent, old], witnesses });
+    expect(report.witnesses).toEqual([
+      { name: 'one', cosigned: { size: 80, at: AUDITED - 1000 } },
+      { name: 'two', cosigned: { size: 50, at: AUDITED - 2 * DAY } },
+    ]);
+    expect(report.findings.map(({ code, message }) => [code, message.split(' ')[1]])).toEqual([['unwitnessed', 'two']]);
+    expect(verdictOf(report)).toBe('exceptions');
+  });
+
+  it('whose entries are dated after a witness had seen them is a violation: its clock ran ahead', async () => {
+    const entries = healthyHistory();
+    const witness = witnessOf('one', 0x40);
+    const newest = entries[49]!.at;
+    const at = (ms: number) => Math.floor((newest + ms) / 1000) * 1000;
+    for (const [ms, codes] of [
+      [-9 * 60_000, []],
+      [-12 * 60_000, ['clock']],
+    ] as const) {
+      const early = await witness.cosign(await signed(entries.slice(0, 50)), at(ms));
+      const report = await verify(entries, { earlier: [early], witnesses: [witness.vkey] });
+      expect(report.findings.map(({ code }) => code).filter((code) => code !== 'unwitnessed')).toEqual(codes);
+    }
+  });
+
+  it('with a line of an asked witness that does not hold is refused', async () => {
+    const entries = healthyHistory();
+    const [one, impostor] = [witnessOf('one', 0x40), witnessOf('one', 0x41)];
+    const note = await one.cosign(await signed(entries), AUDITED);
+    const line = note.split('\n').at(-2)!;
+    const forged = note.replace(line, `${line.slice(0, -6)}AAAA==`.slice(0, line.length));
+    await expect(verify(entries, { earlier: [forged], witnesses: [one.vkey] })).rejects.toMatchObject(isRefused);
+    // Another key by the same name is a stranger's: passed over, and told as absent.
+    const strange = await impostor.cosign(await signed(entries), AUDITED);
+    const report = await verify(entries, { earlier: [strange], witnesses: [one.vkey] });
+    expect(report.witnesses).toEqual([{ name: 'one', cosigned: null }]);
   });
 
   it('that contradicts a checkpoint which the log signed is a violation, whatever else is well', async () => {

@@ -13,6 +13,7 @@ import { createS3BucketAdmin } from '../../../src/server/adapters/s3-bucket-admi
 import { createS3Bucket } from '../../../src/server/adapters/s3-bucket.ts';
 import { judge } from '../../../src/server/core/attestation.ts';
 import { attest } from '../../../src/server/jobs/attest.ts';
+import { purge } from '../../../src/server/jobs/purge.ts';
 import { BucketError, type Bucket, type Ports } from '../../../src/server/ports.ts';
 import { StartRefusal } from '../../../src/server/start-refusal.ts';
 import { media } from '../recorder.ts';
@@ -192,5 +193,22 @@ describe('the server', () => {
     await attest(stage.server.ports, () => probeBucket(bucket, CLOCK));
     expect((await about('anomaly.closed')).at(-1)).toMatchObject({ resolution: 'repaired' });
     expect(stage.reported).toEqual([]);
+  });
+
+  it('begins no deletion by a clock that runs ahead of its bucket’s, until the two agree', async () => {
+    const { ports } = stage.server;
+    const recorder = await stage.recorder(await stage.exam());
+    expectStatus(await stage.sendHead(recorder, await recorder.close()), 200);
+    const probeAt = (clockSkewMs: number) => async () => ({ ...(await probeBucket(bucket, CLOCK)), clockSkewMs });
+    await expect(attest(ports, probeAt(-31 * DAY_MS))).rejects.toThrow(StartRefusal);
+    await expect(attest(ports, probeAt(-31 * DAY_MS))).rejects.toThrow(/its clock is \d+ s behind/);
+    expect((await about('anomaly.found')).at(-1)).toMatchObject({ kind: 'clock-stepped', count: 1 });
+    stage.clock.advance(30 * DAY_MS + MINUTE_MS);
+    expect(await purge(ports)).toMatchObject({ due: 0 });
+    expect((await ports.store.recording(recorder.sessionId))?.state).toBe('closed');
+    await attest(ports, probeAt(0));
+    expect((await about('anomaly.closed')).at(-1)).toMatchObject({ resolution: 'repaired' });
+    expect(await purge(ports)).toMatchObject({ failed: [] });
+    expect((await ports.store.recording(recorder.sessionId))?.state).toBe('deleted');
   });
 });

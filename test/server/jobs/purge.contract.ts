@@ -7,6 +7,7 @@ import {
 } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { objectKey } from '../../../src/server/core/names.ts';
+import { reportAnomaly } from '../../../src/server/jobs/anomaly.ts';
 import { purge } from '../../../src/server/jobs/purge.ts';
 import { type Bucket, BucketError, type Ports } from '../../../src/server/ports.ts';
 import { media, promiseOf } from '../recorder.ts';
@@ -194,6 +195,72 @@ export function describePurge({ name, start, skipped, isUnversioned }: PurgeCont
         expect((await desk.vault.get(expired.id)).size).toBe(0);
         expect(await purge(desk.ports)).toMatchObject({ deleted: 2, failed: [] });
         await expectGone(desk, expired.id);
+      });
+
+      it('destroys the keys of everything that is due before the first object', async () => {
+        const desk = await openDesk();
+        const exam = await desk.exam();
+        const recordings: TestRecording[] = [];
+        for (let count = 0; count < 6; count++) recordings.push(await desk.record(exam));
+        desk.pass(30 * DAY_MS + MINUTE_MS);
+        const keysLeft: number[] = [];
+        const watched = withBucket(desk, {
+          deleteVersions: async (versions) => {
+            const left = await Promise.all(
+              recordings.map(async ({ id }) => (await desk.vault.get(id)).size + (await desk.store.wraps(id)).length),
+            );
+            keysLeft.push(left.reduce((sum, count) => sum + count, 0));
+            return desk.bucket.deleteVersions(versions);
+          },
+        });
+        expect(await purge(watched)).toMatchObject({ due: 6, deleted: 6, failed: [] });
+        expect(keysLeft.length).toBeGreaterThanOrEqual(6);
+        expect(new Set(keysLeft)).toEqual(new Set([0]));
+      });
+
+      it('claims to have destroyed only what was still there, and calls the rest lost', async () => {
+        const desk = await openDesk();
+        const exam = await desk.exam();
+        const [gap, shareless] = [await desk.record(exam), await desk.record(exam)];
+        const Key = objectKey(gap.id, { epoch: 0, track: 1, seq: 0 });
+        await desk.client.send(new DeleteObjectCommand({ Bucket: desk.bucketName, Key }));
+        await desk.vault.destroy(shareless.id);
+        desk.pass(30 * DAY_MS + MINUTE_MS);
+        expect(await purge(desk.ports)).toMatchObject({ due: 2, deleted: 2, failed: [] });
+        desk.pass(2 * MINUTE_MS);
+        expect(await purge(desk.ports)).toMatchObject({ verified: 2 });
+        const completed = (await desk.log()).filter((entry) => entry.type === 'deletion.completed');
+        const of = ({ id }: TestRecording) => completed.find(({ recording }) => recording === id);
+        expect(of(gap)).toMatchObject({ objects: 1, shares: 1 });
+        expect(of(shareless)).toMatchObject({ objects: 2, shares: 0 });
+        const { findings } = await desk.audit();
+        const told = findings.map(({ code, recording }) => `${code} ${recording === gap.id ? 'gap' : 'shareless'}`);
+        expect(told.sort()).toEqual(['counts gap', 'lost gap', 'lost shareless', 'shares shareless']);
+      });
+
+      it('does not verify a deletion while a share is in the vault that a late open put back', async () => {
+        const desk = await openDesk();
+        const recording = await desk.record(await desk.exam());
+        const [share] = (await desk.vault.get(recording.id)).values();
+        desk.pass(30 * DAY_MS + MINUTE_MS);
+        await purge(desk.ports);
+        await desk.vault.put(recording.id, 0, share!, desk.ports.clock.now());
+        desk.pass(2 * MINUTE_MS);
+        expect(await purge(desk.ports)).toMatchObject({ verified: 0, failed: [] });
+        await expectGone(desk, recording.id);
+        expect(await purge(desk.ports)).toMatchObject({ verified: 1 });
+      });
+
+      it('ends an equivocation of its recorder with the recording', async () => {
+        const desk = await openDesk();
+        const recording = await desk.record(await desk.exam());
+        await reportAnomaly(desk.ports, recording.id, 'equivocation', 1);
+        expect((await desk.audit()).openAnomalies).toBe(1);
+        desk.pass(30 * DAY_MS + MINUTE_MS);
+        await purge(desk.ports);
+        desk.pass(2 * MINUTE_MS);
+        await purge(desk.ports);
+        expect(await desk.audit()).toMatchObject({ openAnomalies: 0, violations: 0, exceptions: 0 });
       });
 
       it('erases on request: keys and objects at once, and the end of an open recording is in the log', async () => {

@@ -7,7 +7,15 @@ import { appendEntry, guard, insertInto, type Reads, statement } from './stateme
 
 export type LifeWrites = Pick<
   Store,
-  'openRecording' | 'openEpoch' | 'rememberUploads' | 'acceptHead' | 'abandon' | 'release' | 'addGrant' | 'bringForward'
+  | 'openRecording'
+  | 'openEpoch'
+  | 'rememberUploads'
+  | 'acceptHead'
+  | 'abandon'
+  | 'release'
+  | 'declareExport'
+  | 'addGrant'
+  | 'bringForward'
 >;
 
 /** The states in which no deletion was begun. */
@@ -183,6 +191,10 @@ export function lifeWrites(driver: SqlDriver, db: Reads): LifeWrites {
         ...entries.map((entry) => appendEntry(entry)),
       ]);
       return done !== undefined;
+    },
+
+    async declareExport(recordingId, entry) {
+      return (await driver.batch([guard(IS_ALIVE, recordingId), appendEntry(entry)])) !== undefined;
     },
 
     async addGrant(grant, entry) {

@@ -1,5 +1,5 @@
 import { and, asc, desc, eq, gte, lte, sql } from 'drizzle-orm';
-import { checkpoints, logEntries, tiles } from '../../../../schema/tables.ts';
+import { checkpoints, cosignatures, logEntries, tiles } from '../../../../schema/tables.ts';
 import { toHex } from '../../../../crypto/format/bytes.ts';
 import type { Store } from '../../store.ts';
 import type { SqlDriver } from './driver.ts';
@@ -16,11 +16,13 @@ export type LogStore = Pick<
   | 'checkpointAt'
   | 'checkpoints'
   | 'publish'
+  | 'cosign'
   | 'tile'
 >;
 
 export function logStore(driver: SqlDriver, db: Reads): LogStore {
   const insertCheckpoint = insertInto(db, checkpoints);
+  const insertCosignature = insertInto(db, cosignatures);
   const size = statement('SELECT COALESCE(MAX(position) + 1, 0) FROM log_entries');
   const indexed = { index: logEntries.index, bytes: logEntries.bytes };
   const from = db
@@ -36,16 +38,23 @@ export function logStore(driver: SqlDriver, db: Reads): LogStore {
     .where(eq(logEntries.recordingId, sql.placeholder('recordingId')))
     .orderBy(asc(logEntries.index))
     .prepare();
-  const newest = db.select().from(checkpoints).orderBy(desc(checkpoints.size)).limit(limited(1)).prepare();
+  // A note's signature lines are its end, so further ones follow as they are (C2SP signed-note).
+  const cosigned = {
+    size: checkpoints.size,
+    note: sql<string>`note || COALESCE(
+      (SELECT group_concat(line, '') FROM cosignatures WHERE cosignatures.size = checkpoints.size), '')`,
+    publishedMs: checkpoints.publishedMs,
+  };
+  const newest = db.select(cosigned).from(checkpoints).orderBy(desc(checkpoints.size)).limit(limited(1)).prepare();
   const atMost = db
-    .select()
+    .select(cosigned)
     .from(checkpoints)
     .where(lte(checkpoints.size, sql.placeholder('size')))
     .orderBy(desc(checkpoints.size))
     .limit(limited(1))
     .prepare();
   const checkpointsFrom = db
-    .select()
+    .select(cosigned)
     .from(checkpoints)
     .where(gte(checkpoints.size, sql.placeholder('from')))
     .orderBy(asc(checkpoints.size))
@@ -95,6 +104,20 @@ export function logStore(driver: SqlDriver, db: Reads): LogStore {
             ON CONFLICT (level, position) DO UPDATE SET hashes = excluded.hashes`,
           JSON.stringify(rows.map(({ level, index, hashes }) => ({ level, index, hashesHex: toHex(hashes) }))),
         ),
+      ]);
+      return done !== undefined;
+    },
+
+    async cosign(checkpointSize, witness, line) {
+      const done = await driver.batch([
+        guard(
+          `EXISTS (SELECT 1 FROM checkpoints WHERE size = ?)
+            AND NOT EXISTS (SELECT 1 FROM cosignatures WHERE size = ? AND witness = ?)`,
+          checkpointSize,
+          checkpointSize,
+          witness,
+        ),
+        insertCosignature({ size: checkpointSize, witness, line }),
       ]);
       return done !== undefined;
     },

@@ -15,6 +15,7 @@ import {
   enrolled,
   epochRow,
   erasure,
+  exported,
   grantRow,
   granted,
   heartbeat,
@@ -490,6 +491,14 @@ export function storeContract(name: string, openStore: () => Promise<Store>): vo
         expect(await store.entriesOf(recording.id)).toHaveLength(3);
       });
 
+      it('declare an export, as often as one is made', async () => {
+        const { recording } = await open(store);
+        for (let copy = 0; copy < 2; copy++)
+          expect(await store.declareExport(recording.id, exported(recording.id))).toBe(true);
+        expect((await story(store, recording.id)).slice(-2)).toEqual(['export.declared', 'export.declared']);
+        expect(await store.recording(recording.id)).toMatchObject({ releases: 0 });
+      });
+
       it('keep a grant as it was signed, once', async () => {
         const { recording } = await open(store);
         const grant = grantRow(recording.id);
@@ -517,6 +526,7 @@ export function storeContract(name: string, openStore: () => Promise<Store>): vo
         const { id } = recording;
         const grant = grantRow(id);
         await expectRefused(() => store.release(id, [released(id)]), id);
+        await expectRefused(() => store.declareExport(id, exported(id)), id);
         await expectRefused(() => store.addGrant(grant, granted(grant)), id);
         await expectRefused(() => store.bringForward(id, OPENED_MS, erasure(id, OPENED_MS)), id);
       });
@@ -524,6 +534,7 @@ export function storeContract(name: string, openStore: () => Promise<Store>): vo
       it('are refused for a recording that does not exist', async () => {
         const grant = grantRow(newId());
         await expectRefused(() => store.release(newId(), [released(newId())]));
+        await expectRefused(() => store.declareExport(newId(), exported(newId())));
         await expectRefused(() => store.addGrant(grant, granted(grant)));
         await expectRefused(() => store.bringForward(newId(), OPENED_MS, erasure(newId(), OPENED_MS)));
       });
@@ -796,6 +807,20 @@ export function storeContract(name: string, openStore: () => Promise<Store>): vo
         expect(await store.checkpointAt(99)).toEqual(notes[2]);
         expect(await store.checkpoints(3, 10)).toEqual(notes.slice(1));
         expect(await store.checkpoints(0, 1)).toEqual(notes.slice(0, 1));
+      });
+
+      it("gives a checkpoint with its witnesses' lines behind the log's own, each witness once", async () => {
+        await store.append([heartbeat(0), heartbeat(1)]);
+        expect(await store.cosign(1, 'a', 'too early\n')).toBe(false);
+        await store.publish({ size: 1, note: 'one\n\n— log\n', publishedMs: OPENED_MS }, [], 0);
+        await store.publish({ size: 2, note: 'two\n\n— log\n', publishedMs: OPENED_MS }, [], 1);
+        expect(await store.cosign(1, 'a', '— a\n')).toBe(true);
+        expect(await store.cosign(1, 'a', '— a again\n')).toBe(false);
+        expect(await store.cosign(1, 'b', '— b\n')).toBe(true);
+        const notes = (await store.checkpoints(0, 10)).map(({ note }) => note);
+        expect(notes).toEqual(['one\n\n— log\n— a\n— b\n', 'two\n\n— log\n']);
+        expect(await store.checkpointAt(1)).toMatchObject({ note: notes[0] });
+        expect(await store.newestCheckpoint()).toMatchObject({ note: notes[1] });
       });
 
       it('refuses a checkpoint on another predecessor, tiles included', async () => {

@@ -165,6 +165,15 @@ export const abandoned = (recording: string): LogEntry => ({
   reason: 'silent',
 });
 
+export const exported = (recording: string): LogEntry => ({
+  v: 1,
+  type: 'export.declared',
+  at: OPENED_MS,
+  recording,
+  key_id: newId(),
+  kind: 'sealed',
+});
+
 export const released = (recording: string): LogEntry => ({
   v: 1,
   type: 'access.released',
