@@ -54,9 +54,13 @@ export const openapiResponse = z.looseObject({ openapi: z.string(), paths: z.rec
 // ---- exams -------------------------------------------------------------------------------------------------------------------
 export const publishPolicyRequest = z.strictObject({ policy: recordSchema(300 * 1024) });
 export const publishPolicyResponse = z.object({ exam_id: idSchema, seq: u32, policy_hash: hashSchema });
-export const policyResponse = z.object({ exam_id: idSchema, seq: u32, policy_hash: hashSchema, policy: z.string() });
+export const policySummary = z.object({ exam_id: idSchema, seq: u32, policy_hash: hashSchema, policy: z.string() });
+export const policyResponse = policySummary.extend({
+  /** ZRKD records that revoke keys of this policy, each signed by the identity that holds the key. */
+  revocations: z.array(z.string()),
+});
 export const examsResponse = z.object({
-  exams: z.array(policyResponse),
+  exams: z.array(policySummary),
   cursor: z.string().optional(),
 });
 

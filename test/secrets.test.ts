@@ -114,12 +114,13 @@ test('a recording is made, read, exported and verified; its content key and shre
 
 test('keys are made, changed, enrolled, rotated and revoked, and each of these fails', async () => {
   const next = { ZEROREEL_NEW_PASSPHRASE: NEXT_PASSPHRASE };
-  expect(await run(['key', 'revoke', '--key', 'first.key'])).toBe(77);
   expect(await run(['key', 'enrol', '--key', 'first.key'])).toBe(0);
   expect(await run(['key', 'enrol', '--key', 'first.key'])).toBe(0);
   expect(await run(['key', 'rotate', '--key', 'first.key', 'next.key'], next)).toBe(0);
   expect(await run(['key', 'rotate', '--key', 'second.key', 'next.key'])).toBe(78);
   expect(await run(['key', 'revoke', '--key', 'first.key'])).toBe(0);
+  expect(await run(['key', 'revoke', '--key', 'first.key'])).toBe(0);
+  expect(await run(['key', 'enrol', '--key', 'first.key'])).toBe(77);
   expect(await run(['key', 'passphrase', 'second.key'], { ZEROREEL_PASSPHRASE: MISTYPED })).toBe(78);
   expect(await run(['key', 'passphrase', 'second.key'], { ZEROREEL_NEW_PASSPHRASE: 'second1' })).toBe(78);
   expect(await run(['key', 'passphrase', 'second.key'], next)).toBe(0);

@@ -193,6 +193,11 @@ export async function parsePolicy(bytes: Uint8Array, expected: PolicyExpectation
   return { policy, policyHash: digest, body, signers };
 }
 
+/** Who reads under a policy that `parsePolicy` accepted before it was stored; nothing is verified again. */
+export function storedRecipients(bytes: Uint8Array): PolicyRecipient[] {
+  return readBody(parseEnvelope(bytes).body).recipients;
+}
+
 function refuse(reason: string): never {
   throw new ProtocolError('policy', `policy refused: ${reason}`);
 }

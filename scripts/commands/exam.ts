@@ -142,10 +142,10 @@ const create = command(USAGE_CREATE, async (words, shell) => {
   return EXIT.well;
 });
 
-const USAGE_UPDATE = `zeroreel exam update --key FILE --exam LINK --recipient PUB...
+const USAGE_UPDATE = `zeroreel exam update --key FILE --exam LINK [--recipient PUB]...
 
-Publishes the exam's next policy, with more readers: recordings that open from now on are sealed to them too, and \`zeroreel grant\` may
-give them older ones. Nobody can be taken out of what was recorded. Prints the link that pins the new policy; older links stay valid.
+Publishes the exam's next policy, with more readers, and without those who have revoked their keys: recordings that open from now on are
+sealed to these, and \`zeroreel grant\` may give them older ones. Nobody can be taken out of what was recorded. Prints the link that pins the new policy; older links stay valid.
 
   $ zeroreel exam update --key instructor.key --exam physics.link --recipient assistant.pub > physics-2.link
   3 readers, published as seq 1`;
@@ -163,11 +163,15 @@ const update = command(USAGE_UPDATE, async (words, shell) => {
     { from: 0, to: 0, names: '' },
   );
   const added = await readRecipients(values);
-  if (added.length === 0) throw usageError('expected --recipient, --administrator or --recovery');
   const link = await readExamLink(shell, values.exam);
   const api = await connect(shell, values, link);
-  const previous = await fetchPinnedPolicy(api, link, undefined);
-  const recipients = [...previous.policy.recipients.map(recipientOf), ...added];
+  const { revoked, ...previous } = await fetchPinnedPolicy(api, link, undefined);
+  if (added.length === 0 && revoked.length === 0) {
+    throw usageError('expected --recipient, --administrator or --recovery; nobody has revoked a key');
+  }
+  for (const { label } of revoked) shell.say(`left out: ${label}, whose key was revoked`);
+  const standing = previous.policy.recipients.filter((recipient) => !revoked.includes(recipient));
+  const recipients = [...standing.map(recipientOf), ...added];
   requireSuites(recipients, previous.policy.min_suite);
   const owner = await openKey(shell, values);
   await requireOwner(owner.identity.publicKey, link);
@@ -196,7 +200,7 @@ const show = command(USAGE_SHOW, async (words, shell) => {
     { from: 0, to: 0, names: '' },
   );
   const link = await readExamLink(shell, values.exam);
-  const { policy } = await fetchPinnedPolicy(await connect(shell, values, link), link, undefined);
+  const { policy, revoked } = await fetchPinnedPolicy(await connect(shell, values, link), link, undefined);
   if (values.json) {
     shell.printJson(policy);
     return EXIT.well;
@@ -205,11 +209,12 @@ const show = command(USAGE_SHOW, async (words, shell) => {
   shell.print(`${policy.title} (seq ${policy.seq}, ${policy.admission}, ${life})`);
   shell.print(`opens ${formatTime(policy.not_before)} to ${formatTime(policy.not_after)}`);
   shell.print(`owner ${await fingerprint(IDENTITY_SUITE, decodeIdentity(policy.owner))}`);
+  const isRevoked = (id: string): boolean => revoked.some(({ key_id }) => key_id === id);
   const readers = policy.recipients.map(({ role, label, suite, key_id: id }) => [
     ROLE_NAMES[role],
     label,
     `suite ${suite}`,
-    id,
+    isRevoked(id) ? `${id} revoked` : id,
   ]);
   for (const line of formatTable(['reader', 'label', 'suite', 'key id'], readers)) shell.print(line);
   const tracks = policy.tracks.map(({ id, kind, required: isRequired }) => [

@@ -9,7 +9,6 @@ import {
   KEY_ROTATE,
   parseKeyDocument,
   verifyKeyDocument,
-  type KeyDocument,
   type KeyOperation,
 } from '../../crypto/format/keydoc.ts';
 import { generateDecryptionKey, type DecryptionKey, type Identity } from '../../crypto/seal/identity.ts';
@@ -44,7 +43,7 @@ export const enrol = command(USAGE_ENROL, async (words, shell) => {
   const days = parseDays(values.days);
   const keys = await openKey(shell, values);
   const api = await connect(shell, values);
-  if (await standing(api, keys, keys.decryptionKey)) {
+  if ((await standing(api, keys, keys.decryptionKey)) === 'enrolled') {
     shell.say(`${idOf(keys.decryptionKey)} is enrolled already`);
     return EXIT.well;
   }
@@ -101,8 +100,8 @@ export const rotate = command(USAGE_ROTATE, async (words, shell) => {
 
 const USAGE_REVOKE = `zeroreel key revoke --key FILE
 
-Tells the server that this key is withdrawn. It cannot take back what the key has opened, and what is sealed for it already stays sealed for
-it: the owner of each exam publishes a policy without it.
+Tells the server that this key is withdrawn, for good: no recording is released to it any more, and no exam may name it. That cannot take
+back what the key has opened. The owner of each exam that names it runs \`zeroreel exam update\`; recorders warn until then.
 
   $ zeroreel key revoke --key instructor.key
   revoked GmB1c0Yt8m5rUuVbN3qWgA`;
@@ -111,9 +110,9 @@ export const revoke = command(USAGE_REVOKE, async (words, shell) => {
   const { values } = parseWords(words, { ...SERVER_FLAGS, ...KEY_FLAGS }, { from: 0, to: 0, names: '' });
   const keys = await openKey(shell, values);
   const api = await connect(shell, values);
-  const enrolled = await standing(api, keys, keys.decryptionKey);
-  if (!enrolled) {
-    throw new CommandError('refused', 'key-refused', 'this key is not enrolled', '`zeroreel key enrol` makes it known');
+  if ((await standing(api, keys, keys.decryptionKey)) === 'revoked') {
+    shell.say(`${idOf(keys.decryptionKey)} is revoked already`);
+    return EXIT.well;
   }
   await publish(api, shell, keys, { operation: KEY_REVOKE, key: keys.decryptionKey, days: 365 });
   return EXIT.well;
@@ -132,15 +131,21 @@ async function exists(path: string): Promise<boolean> {
   );
 }
 
-/** The newest document about a key, verified; undefined where there is none or it revokes. The server's word is not enough. */
-async function standing(api: Api, { identity }: OwnKeys, key: DecryptionKey): Promise<KeyDocument | undefined> {
-  let newest: KeyDocument | undefined;
+/** What the documents about a key say, verified: the server's word is not enough. A revocation is final. */
+async function standing(
+  api: Api,
+  { identity }: OwnKeys,
+  key: DecryptionKey,
+): Promise<'unknown' | 'enrolled' | 'revoked'> {
+  let found: 'unknown' | 'enrolled' = 'unknown';
   for (const { document } of (await api.keys(toBase64Url(identity.publicKey))).keys) {
     const parsed = parseKeyDocument(fromBase64Url(document));
     await verifyKeyDocument(parsed, identity.publicKey);
-    if (equal(await keyId(parsed.suite, parsed.publicKey), key.keyId)) newest = parsed;
+    if (!equal(await keyId(parsed.suite, parsed.publicKey), key.keyId)) continue;
+    if (parsed.operation === KEY_REVOKE) return 'revoked';
+    found = 'enrolled';
   }
-  return newest?.operation === KEY_REVOKE ? undefined : newest;
+  return found;
 }
 
 interface Announcement {

@@ -71,7 +71,10 @@ export const record = command(USAGE, async (words, shell) => {
   const link =
     values.exam === undefined ? await readTicketLink(shell, values.ticket) : await readExamLink(shell, values.exam);
   const api = await connect(shell, { server: values.server }, link);
-  const { policy } = await fetchPinnedPolicy(api, link, undefined);
+  const { policy, revoked } = await fetchPinnedPolicy(api, link, undefined);
+  for (const { label } of revoked) {
+    shell.say(`warning: ${label} has revoked the key that this exam seals to; tell whoever runs the exam`);
+  }
   const tracks = await assignTracks(sources, policy);
   const session = new RecordingSession(shell, link, policy, values.outbox, values.json, patience);
   const outbox = await openFolderOutbox({ directory: values.outbox });

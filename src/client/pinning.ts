@@ -1,18 +1,41 @@
 /** What a recorder believes before it seals anything: the pinned owner's policy, and the log as it was seen before. */
-import { fromBase64Url } from '../../crypto/format/bytes.ts';
+import { equal, fromBase64Url, toBase64Url } from '../../crypto/format/bytes.ts';
 import { ProtocolError } from '../../crypto/format/errors.ts';
-import { parsePolicy, type ParsedPolicy, type Policy } from '../../crypto/format/policy.ts';
+import { decodeIdentity, keyId } from '../../crypto/format/ids.ts';
+import { KEY_REVOKE, parseKeyDocument, verifyKeyDocument } from '../../crypto/format/keydoc.ts';
+import { parsePolicy, type ParsedPolicy, type Policy, type PolicyRecipient } from '../../crypto/format/policy.ts';
 import { openCheckpoint, type Checkpoint } from '../../crypto/log/checkpoint.ts';
 import { hashesFromTiles, tilePath, type Tile } from '../../crypto/log/tiles.ts';
 import { proveConsistency, verifyConsistency } from '../../crypto/log/tree.ts';
 import type { Api } from './api.ts';
 import type { ExamLink } from './link.ts';
 
+/** A policy with those of its readers who have withdrawn their keys, by their own signatures. */
+export interface PinnedPolicy extends ParsedPolicy {
+  revoked: PolicyRecipient[];
+}
+
 /** The exam's newest policy, held against the link's pins and the recorder's clock; throws `policy`. */
-export async function fetchPinnedPolicy(api: Api, pins: ExamLink, nowMs: number | undefined): Promise<ParsedPolicy> {
-  const { policy } = await api.policy(pins.examId);
+export async function fetchPinnedPolicy(api: Api, pins: ExamLink, nowMs: number | undefined): Promise<PinnedPolicy> {
+  const { policy, revocations } = await api.policy(pins.examId);
   const { examId, ownerHash, minSeq } = pins;
-  return parsePolicy(fromBase64Url(policy), { examId, ownerHash, minSeq, ...(nowMs !== undefined && { nowMs }) });
+  const expected = { examId, ownerHash, minSeq, ...(nowMs !== undefined && { nowMs }) };
+  const parsed = await parsePolicy(fromBase64Url(policy), expected);
+  const revoked: PolicyRecipient[] = [];
+  for (const document of revocations) {
+    const recipient = await revokedBy(fromBase64Url(document), parsed.policy);
+    if (recipient) revoked.push(recipient);
+  }
+  return { ...parsed, revoked };
+}
+
+/** The reader whose key a document revokes. Only the identity that the policy gives the key to can; the server cannot. */
+async function revokedBy(bytes: Uint8Array, { recipients }: Policy): Promise<PolicyRecipient | undefined> {
+  const document = parseKeyDocument(bytes);
+  await verifyKeyDocument(document, document.identity);
+  if (document.operation !== KEY_REVOKE) return undefined;
+  const id = toBase64Url(await keyId(document.suite, document.publicKey));
+  return recipients.find(({ key_id, identity }) => key_id === id && equal(decodeIdentity(identity), document.identity));
 }
 
 /** How a recorder cuts chunks and heads where the policy says nothing. */

@@ -52,6 +52,7 @@ export const ERRORS = {
   ],
   // review
   'reader-unknown': [403, 'The recording is not sealed for this key, or the identity has no live key.'],
+  'key-revoked': [403, 'The key was revoked by its identity: it is released nothing, and nothing new may name it.'],
   'grant-refused': [422, 'The grant does not verify.'],
   'key-refused': [422, 'The key document does not fit what is enrolled.'],
   'token-conflict': [409, 'This Idempotency-Key was used for another token.'],

@@ -1,8 +1,9 @@
 import { spawn } from 'node:child_process';
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RunningServer } from '../../src/node.ts';
-import { CommandLine, PASSPHRASE, prepareExam, startService } from './command-line.ts';
+import { CommandLine, MEDIA, PASSPHRASE, prepareExam, startService } from './command-line.ts';
 
 const cli = new CommandLine();
 let server: RunningServer;
@@ -206,5 +207,26 @@ describe('doctor', () => {
     const { exit, error } = await cli.run(['doctor', '--bucket', '--data', 'nowhere']);
     expect(exit).toBe(74);
     expect(error).toMatch(/no embedded bucket has been here/);
+  });
+});
+
+describe('key revoke', () => {
+  it('withdraws a key that was never enrolled; recorders warn, nothing is released, and exam update leaves it out', async () => {
+    const id = /(\S{22})$/.exec(await cli.must(['key', 'revoke', '--key', 'second.key']))![1]!;
+    expect(await cli.must(['exam', 'show'])).toContain(`${id} revoked`);
+    const media = join(MEDIA, 'events.ndjson');
+    const recorded = await cli.run(['record', '--ticket', 'seats/0009.link', '--outbox', 'late', media]);
+    expect(recorded.exit).toBe(0);
+    expect(recorded.error).toContain('warning: instructor has revoked');
+    const recording = /"recording_id":"([\w-]{22})"/.exec(await cli.must(['list', '--json']))![1]!;
+    const fetched = await cli.run(['fetch', '--key', 'second.key', '--out', 'refused', recording]);
+    expect(fetched.exit).toBe(77);
+    expect(fetched.error).toContain('revoked');
+
+    const updated = await cli.run(['exam', 'update', '--key', 'first.key']);
+    expect(updated.exit).toBe(0);
+    expect(updated.error).toContain('left out: instructor');
+    expect(await cli.must(['exam', 'show'])).not.toContain(id);
+    expect((await cli.run(['exam', 'update', '--key', 'first.key'])).exit).toBe(64);
   });
 });

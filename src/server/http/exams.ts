@@ -10,6 +10,7 @@ import type { Ports } from '../ports.ts';
 import type { PolicyRow } from '../store.ts';
 import { vkeyOf } from '../signing.ts';
 import { type Caller, requireReach, requireStaff } from './access.ts';
+import { readersOf, requireStanding, revocations } from './revocation.ts';
 import { idParameter, pageParameters, parse, readJson } from './request.ts';
 
 export function examRoutes(ports: Ports): Hono {
@@ -44,6 +45,7 @@ export function examRoutes(ports: Ports): Hono {
 
     const newest = await store.latestPolicy(row.examId);
     if (newest?.policyHash === row.policyHash) return c.json(answer);
+    await requireStanding(store, readersOf(row));
     const follows = newest
       ? policy.seq === newest.seq + 1 && policy.prev_policy_hash === newest.policyHash
       : policy.seq === 0;
@@ -102,12 +104,17 @@ export function examRoutes(ports: Ports): Hono {
         ? await store.latestPolicy(examId)
         : await store.policyByHash(examId, parse(api.hashSchema, wanted));
     if (!row) throw new ServerError('exam-unknown', 'there is no such exam');
-    return c.json(policyAnswer(row));
+    const revoked = await revocations(store, readersOf(row));
+    const answer: z.infer<typeof api.policyResponse> = {
+      ...policyAnswer(row),
+      revocations: revoked.map(({ document }) => toBase64Url(document)),
+    };
+    return c.json(answer);
   });
 
   return routes;
 }
 
-function policyAnswer(row: PolicyRow): z.infer<typeof api.policyResponse> {
+function policyAnswer(row: PolicyRow): z.infer<typeof api.policySummary> {
   return { exam_id: row.examId, seq: row.seq, policy_hash: row.policyHash, policy: toBase64Url(row.bytes) };
 }

@@ -19,8 +19,9 @@ import { requireExisting } from '../core/uploading.ts';
 import { ServerError } from '../errors.ts';
 import { eraseNow } from '../jobs/purge.ts';
 import type { Ports } from '../ports.ts';
-import type { GrantRow, IndexedEntry, RecordingRow, WrapRow } from '../store.ts';
+import type { GrantRow, IndexedEntry, PolicyRow, RecordingRow, WrapRow } from '../store.ts';
 import { type Caller, requireReach, requireStaff } from './access.ts';
+import { readersOf, requireStanding, type HeldKey } from './revocation.ts';
 import { idParameter, pageParameters, readJson, SECRET, taggedJson } from './request.ts';
 
 export function reviewRoutes(ports: Ports): Hono {
@@ -53,6 +54,13 @@ export function reviewRoutes(ports: Ports): Hono {
     const { id } = recording;
     const [epochs, wraps, grants] = await Promise.all([store.epochs(id), store.wraps(id), liveGrants(id, now)]);
     const role = readerRole(keyId, wraps, grants);
+    const hashes = new Set([
+      ...epochs.map(({ policyHash }) => policyHash),
+      ...grants.map((row) => toBase64Url(parseGrant(row.grant).policyHash)),
+    ]);
+    const found = await Promise.all([...hashes].map((policyHash) => store.policyByHash(recording.examId, policyHash)));
+    const policies = found.filter((row) => row !== undefined);
+    await requireStanding(store, holdersOf(keyId, policies));
     const shares = await vault.get(id, shredCommitments(epochs));
     const missing = epochs.filter(({ epoch }) => !shares.has(epoch));
     if (missing.length > 0) {
@@ -70,19 +78,10 @@ export function reviewRoutes(ports: Ports): Hono {
     const entry = { v: 1, type: 'access.released', at: now, recording: id, key_id: keyId, role, purpose } as const;
     if (!(await store.release(id, [entry]))) throw await tooLate(id, now);
 
-    const hashes = new Set([
-      ...epochs.map(({ policyHash }) => policyHash),
-      ...grants.map((row) => toBase64Url(parseGrant(row.grant).policyHash)),
-    ]);
-    const policies = await Promise.all(
-      [...hashes].map((policyHash) => store.policyByHash(recording.examId, policyHash)),
-    );
     const entries = openings(await store.entriesOf(id));
     const answer: api.Release = {
       recording: summary({ ...recording, releases: recording.releases + 1 }),
-      policies: policies
-        .filter((row) => row !== undefined)
-        .map((row) => ({ policy_hash: row.policyHash, policy: toBase64Url(row.bytes) })),
+      policies: policies.map((row) => ({ policy_hash: row.policyHash, policy: toBase64Url(row.bytes) })),
       epochs: epochs.map((row) => ({
         epoch: row.epoch,
         open: toBase64Url(row.open),
@@ -143,8 +142,9 @@ export function reviewRoutes(ports: Ports): Hono {
       policy: await parsePolicy(policyRow.bytes),
       nowMs: now,
     });
-    const grantHash = toBase64Url(await hash('grant', grant.body));
     const toKeyId = toBase64Url(grant.toKeyId);
+    await requireStanding(store, [{ identity: toBase64Url(grant.toIdentity), keyId: toKeyId }]);
+    const grantHash = toBase64Url(await hash('grant', grant.body));
     const row = { recordingId: recording.id, epoch: grant.epoch, grantHash, toKeyId, grant: bytes, wrap };
     const entry = {
       v: 1,
@@ -222,6 +222,11 @@ function readerRole(keyId: string, wraps: readonly WrapRow[], grants: readonly G
     wraps.find((row) => row.keyId === keyId)?.role ?? (grants.some((row) => row.toKeyId === keyId) ? 1 : undefined);
   if (role === undefined) throw new ServerError('reader-unknown', 'the recording is sealed for other keys than this');
   return role as 1 | 2 | 3;
+}
+
+/** Whose key this is, by each of the policies that name it. */
+function holdersOf(keyId: string, policies: readonly PolicyRow[]): HeldKey[] {
+  return policies.flatMap(readersOf).filter((held) => held.keyId === keyId);
 }
 
 function summary(row: RecordingRow): api.RecordingSummary {

@@ -10,6 +10,7 @@ import { ServerError } from '../errors.ts';
 import type { Ports, Store } from '../ports.ts';
 import { purge } from '../jobs/purge.ts';
 import type { Role, TokenRow } from '../store.ts';
+import { requireStanding } from './revocation.ts';
 import { requireStaff, secretOf, tokenHash } from './access.ts';
 import { parse, readJson, SECRET } from './request.ts';
 
@@ -171,6 +172,7 @@ export function staffRoutes(ports: Ports): Hono {
     const now = clock.now();
     if (document.expiresMs <= now) throw new ServerError('key-refused', 'the key has expired');
     const id = toBase64Url(await keyId(document.suite, document.publicKey));
+    if (document.operation !== KEY_REVOKE) await requireStanding(store, [{ identity, keyId: id }]);
     const type = document.operation === KEY_REVOKE ? 'key.revoked' : 'key.enrolled';
     const row = { identity, keyId: id, op: document.operation, document: bytes, enrolledMs: now };
     const isNew = await store.enrolKey(row, { v: 1, type, at: now, identity, key_id: id });
