@@ -1,4 +1,7 @@
-/** A case file made with `crypto/`, for the second implementation to read: two epochs, both suites, three tracks. */
+/**
+ * A case file made with `crypto/`, for the second implementation to read: two epochs, both suites, three tracks, a seat ticket, and a
+ * reader who came later by grants: the whole of epoch 0, and one track of epoch 1.
+ */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { concat, toBase64Url, utf8, type Bytes } from '../../crypto/format/bytes.ts';
@@ -7,18 +10,28 @@ import { encodeEncryptionKey, encodeIdentity, formatId } from '../../crypto/form
 import {
   encodeOpenBody,
   encodeOpenCore,
+  NO_ATTESTATION,
   openCoreHash,
   openHash,
   parseOpen,
   signOpen,
 } from '../../crypto/format/open.ts';
-import { encodePolicy, ownerHash, parsePolicy, policyRecipient, type Policy } from '../../crypto/format/policy.ts';
+import { attestWithTicket, encodeTicket } from '../../crypto/format/ticket.ts';
+import {
+  encodePolicy,
+  ownerHash,
+  parsePolicy,
+  policyRecipient,
+  type ParsedPolicy,
+  type Policy,
+} from '../../crypto/format/policy.ts';
 import { wrapHash } from '../../crypto/format/wrap.ts';
 import { signCheckpoint } from '../../crypto/log/checkpoint.ts';
 import { encodeVkey, verifierKey } from '../../crypto/log/note.ts';
 import { encodeProof } from '../../crypto/log/proof.ts';
 import { leafHash, nodeHash } from '../../crypto/log/tree.ts';
 import { sealChunk } from '../../crypto/seal/chunk.ts';
+import { makeGrant } from '../../crypto/seal/grant.ts';
 import { decryptionKeyFromSeed, identityFromSeed, signerFromSeed } from '../../crypto/seal/identity.ts';
 import { deriveEpochKeys, shredHash } from '../../crypto/seal/schedule.ts';
 import { sealWrap } from '../../crypto/seal/wrap.ts';
@@ -32,6 +45,10 @@ const sessionId = formatId(sequence(16, 0x20));
 export const owner = await identityFromSeed(sequence(32, 0x33));
 export const box = await decryptionKeyFromSeed(1, sequence(32, 0xa0));
 export const hybrid = await decryptionKeyFromSeed(2, sequence(32, 0xb0));
+/** The key of the reader who came later. */
+export const later = await decryptionKeyFromSeed(2, sequence(32, 0xc0));
+export const GRANTED_TRACK = 1;
+const seat = await signerFromSeed(sequence(32, 0x70));
 export const pinnedOwner = await ownerHash(owner.publicKey);
 
 const logKey = nacl.sign.keyPair.fromSeed(sequence(32, 0xf0));
@@ -52,14 +69,18 @@ const policy: Policy = {
     prev_policy_hash: null,
     owner: encodeIdentity(owner.publicKey),
   },
-  ...{ not_before: NOW - 1000, not_after: NOW + 86_400_000, admission: 'link', min_suite: 1, retention_days: 30 },
+  ...{ not_before: NOW - 1000, not_after: NOW + 86_400_000, admission: 'ticket', min_suite: 1, retention_days: 30 },
   tracks: [
     { id: 1, kind: 1, required: true },
     { id: 2, kind: 4, required: false },
     { id: 3, kind: 3, required: false },
   ],
   recipients: [await recipient(box, 'Box'), await recipient(hybrid, 'Hybrid')],
-  ...{ practice: false, capture: {}, notice: { text: 'We record.', contact: 'someone@example.org' } },
+  ...{
+    practice: false,
+    capture: { chunk_bytes: 65_536 },
+    notice: { text: 'We record.', contact: 'someone@example.org' },
+  },
   log: { origin, vkey },
 };
 
@@ -76,7 +97,14 @@ function pattern(length: number, seed: number): Bytes {
 
 type Files = Map<string, Bytes>;
 
-async function makeEpoch(epoch: number, prevHead: Bytes, policyHash: Bytes, files: Files) {
+async function makeEpoch(
+  epoch: number,
+  prevHead: Bytes,
+  policyHash: Bytes,
+  wider: ParsedPolicy,
+  hasTicket: boolean,
+  files: Files,
+) {
   const recorder = await signerFromSeed(sequence(32, 0x80 + epoch));
   const secrets = { cek: sequence(32, 0x40 + epoch), shred: sequence(32, 0x50 + epoch) };
   const place = { examId, policyHash, sessionId, epoch };
@@ -90,12 +118,26 @@ async function makeEpoch(epoch: number, prevHead: Bytes, policyHash: Bytes, file
   const context = { role: 1, scope: 1, track: 0, coreHash: await openCoreHash(core) } as const;
   const wraps = [await sealWrap(secrets.cek, box, context), await sealWrap(secrets.cek, hybrid, context)];
   const hashes = await Promise.all(wraps.map(wrapHash));
-  const openBytes = await signOpen(encodeOpenBody(core, hashes), recorder);
+  const ticket = await encodeTicket(
+    { examId, seat: 'seat 7', ticketKey: seat.publicKey, accommodations: '{"extra_minutes":30}', expiresMs: NOW + 1e7 },
+    owner.signer,
+  );
+  const attestation = hasTicket ? await attestWithTicket(ticket, context.coreHash, seat) : NO_ATTESTATION;
+  const openBytes = await signOpen(encodeOpenBody(core, hashes, attestation), recorder);
   const openDigest = await openHash(parseOpen(openBytes));
   const at = `epochs/${epoch}`;
   files.set(`${at}/open.bin`, openBytes).set(`${at}/shred.bin`, secrets.shred);
   files.set(`${at}/wraps/${toBase64Url(box.keyId)}.bin`, wraps[0]!);
   files.set(`${at}/wraps/${toBase64Url(hybrid.keyId)}.bin`, wraps[1]!);
+  const granted = await makeGrant(
+    {
+      ...{ open: parseOpen(openBytes), secrets, policy: wider, toKeyId: later.keyId },
+      ...{ grantedMs: NOW, expiresMs: NOW + 1e9, ...(epoch === 1 && { track: GRANTED_TRACK }) },
+    },
+    owner.signer,
+  );
+  files.set(`${at}/grants/${toBase64Url(later.keyId)}-0.bin`, granted.grant);
+  files.set(`${at}/grants/${toBase64Url(later.keyId)}-0.wrap.bin`, granted.wrap);
   const tracks: HeadTrack[] = [];
   for (const [id, media] of Object.entries(MEDIA[epoch]!)) {
     const track = Number(id);
@@ -153,15 +195,23 @@ async function makeEpoch(epoch: number, prevHead: Bytes, policyHash: Bytes, file
 }
 
 /** The files of a complete recording, by path. */
-export async function makeCaseFile(): Promise<Files> {
+export async function makeCaseFile({ hasTicket = true } = {}): Promise<Files> {
   const files: Files = new Map();
   const policyBytes = await encodePolicy(policy, [owner.signer]);
   const { policyHash } = await parsePolicy(policyBytes);
-  files.set('policy.bin', policyBytes);
+  const widerBytes = await encodePolicy(
+    {
+      ...{ ...policy, seq: 1, prev_policy_hash: toBase64Url(policyHash) },
+      recipients: [...policy.recipients, await recipient(later, 'Later')],
+    },
+    [owner.signer],
+  );
+  const wider = await parsePolicy(widerBytes);
+  files.set('policy.bin', policyBytes).set('policies/1.bin', widerBytes);
   let prevHead: Bytes = new Uint8Array(32);
   const entries: Bytes[] = [];
   for (const epoch of MEDIA.keys()) {
-    const made = await makeEpoch(epoch, prevHead, policyHash, files);
+    const made = await makeEpoch(epoch, prevHead, policyHash, wider, hasTicket, files);
     prevHead = made.newest;
     const open_hash = toBase64Url(made.openDigest);
     entries.push(utf8(JSON.stringify(epoch === 0 ? opened(open_hash, policyHash) : reopened(epoch, open_hash))));

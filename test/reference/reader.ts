@@ -1,184 +1,210 @@
 /**
- * The second implementation: opens and verifies a case file from schema/PROTOCOL.md alone. It shares no code with `crypto/` or
- * `src/`, reads everything into memory, and is meant to be read beside the specification. Grants and attestations are left out.
+ * The second implementation: opens and verifies a case file from schema/PROTOCOL.md alone, in the order of section 13. It shares no
+ * code with `crypto/` or `src/`, reads everything into memory, and is meant to be read beside the specification.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Track } from './chunks.ts';
+import { must, Refused, same, sha256 } from './fields.ts';
 import { checkProof } from './log.ts';
-import { readPolicy, type Policy } from './policy.ts';
-import { must, Refused, same } from './primitives.ts';
-import {
-  keyIdOf,
-  readHead,
-  readOpen,
-  readWrap,
-  Track,
-  unlock,
-  type Head,
-  type Open,
-  type SecretKey,
-} from './records.ts';
-import { sha256 } from './primitives.ts';
+import { readIdentity, readPolicy, type Policy } from './policy.ts';
+import { keyIdOf, publicKeyOf, type SecretKey } from './primitives.ts';
+import { checkGrant, checkTicket, openWrap, readHead, readOpen, unlock, type Head, type Open } from './records.ts';
 
 /** From best to worst. */
 const VERDICTS = ['COMPLETE', 'OPEN-ENDED', 'GAPS', 'INVALID', 'EQUIVOCATION'] as const;
-export type Verdict = (typeof VERDICTS)[number];
-
-export interface TrackReport {
-  epoch: number;
-  track: number;
-  chunks: number;
-  /** SHA-256 of the media in hex, where a key was given. */
-  media: string | null;
-}
-
-export interface Report {
-  verdict: Verdict;
-  tracks: TrackReport[];
-  /** Classes of what was refused, in the order of the reader's steps. */
-  refusals: string[];
-}
 
 export interface ReadOptions {
   folder: string;
   ownerHash: Uint8Array;
+  /** Without it signatures, chains and hashes are verified; with it everything is opened too. */
   key?: SecretKey;
+  nowMs: number;
 }
 
-/** Section 13, steps 1 to 8. A refusal makes the recording INVALID, or EQUIVOCATION where two statements contradict. */
-export function readCaseFile(options: ReadOptions): Report {
-  const report: Report = { verdict: 'COMPLETE', tracks: [], refusals: [] };
-  const sink = (verdict: Verdict): void => {
-    if (VERDICTS.indexOf(verdict) > VERDICTS.indexOf(report.verdict)) report.verdict = verdict;
-  };
-  const attempt = (work: () => void): void => {
+type TrackKeys = (track: number) => Buffer | undefined;
+
+/** One reading. A refusal makes a recording INVALID, or EQUIVOCATION where two signed statements contradict each other. */
+export class CaseFile {
+  verdict: (typeof VERDICTS)[number] = 'COMPLETE';
+  /** Classes of what was refused. */
+  readonly refusals: string[] = [];
+  /** `media`: SHA-256 in hex of what a track holds; null where this key does not open it. */
+  readonly tracks: { epoch: number; track: number; chunks: number; media: string | null }[] = [];
+  readonly #options: ReadOptions;
+  readonly #policies = new Map<string, { policy: Policy; hash: Buffer }>();
+
+  constructor(options: ReadOptions) {
+    this.#options = options;
+    this.#attempt(() => {
+      this.#read();
+    });
+  }
+
+  #attempt(work: () => void): void {
     try {
       work();
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
-      report.refusals.push(error.code);
-      sink(error.code === 'equivocation' ? 'EQUIVOCATION' : 'INVALID');
+      this.refusals.push(error.code);
+      this.#sink(error.code === 'equivocation' ? 'EQUIVOCATION' : 'INVALID');
     }
-  };
-  attempt(() => {
-    readRecording(options, report, sink, attempt);
-  });
-  return report;
-}
+  }
 
-type Sink = (verdict: Verdict) => void;
-type Attempt = (work: () => void) => void;
+  #sink(verdict: (typeof VERDICTS)[number]): void {
+    if (VERDICTS.indexOf(verdict) > VERDICTS.indexOf(this.verdict)) this.verdict = verdict;
+  }
 
-function readRecording({ folder, ownerHash, key }: ReadOptions, report: Report, sink: Sink, attempt: Attempt): void {
-  const file = (...path: string[]): Buffer => readFileSync(join(folder, ...path));
-  const summary = JSON.parse(file('recording.json').toString()) as { recording_id: string; exam_id: string };
-  const { policy, hash } = readPolicy(file('policy.bin'), { ownerHash, examId: summary.exam_id });
-  const logged = loggedOpenings(folder, policy, summary.recording_id);
-  const epochs = numbers(join(folder, 'epochs'));
-  must(epochs.length > 0 && epochs.every((epoch, i) => epoch === i), 'seq', 'an epoch is missing');
-  let before: { open: Open; newest: Head | undefined } | undefined;
-  for (const epoch of epochs) {
-    const at = join(folder, 'epochs', String(epoch));
-    const open = readOpen(readFileSync(join(at, 'open.bin')));
-    must(open.session.toString('base64url') === summary.recording_id && open.epoch === epoch, 'identity');
-    must(same(open.policyHash, hash) && open.exam.toString('base64url') === policy.exam_id, 'policy');
+  #file(...path: (string | number)[]): Buffer {
+    return readFileSync(join(this.#options.folder, ...path.map(String)));
+  }
+
+  #names(...path: (string | number)[]): string[] {
+    const folder = join(this.#options.folder, ...path.map(String));
+    return existsSync(folder) ? readdirSync(folder).sort() : [];
+  }
+
+  /** Names that are numbers with this ending, ascending. */
+  #numbers(ending: string, ...path: (string | number)[]): number[] {
+    const names = this.#names(...path).filter(
+      (name) => /^\d+$/.test(name.replace(ending, '')) && name.endsWith(ending),
+    );
+    return names.map((name) => Number(name.replace(ending, ''))).sort((a, b) => a - b);
+  }
+
+  #read(): void {
+    const { recording_id: id, exam_id: examId } = JSON.parse(this.#file('recording.json').toString()) as SummaryFile;
+    const further = this.#names('policies').map((name) => this.#file('policies', name));
+    for (const record of [this.#file('policy.bin'), ...further]) {
+      const parsed = readPolicy(record, { ownerHash: this.#options.ownerHash, examId });
+      this.#policies.set(parsed.hash.toString('hex'), parsed);
+    }
+    const [{ policy }] = this.#policies.values() as unknown as [{ policy: Policy }];
+    const logged = this.#openings(policy, id);
+    const epochs = this.#numbers('', 'epochs');
+    must(epochs.length > 0 && epochs.every((epoch, i) => epoch === i) && logged.size === epochs.length, 'log');
+    let before: { open: Open; newest: Head | undefined } | undefined;
+    for (const epoch of epochs) {
+      const open = readOpen(this.#file('epochs', epoch, 'open.bin'));
+      must(open.session.toString('base64url') === id && open.epoch === epoch, 'identity');
+      const opening = logged.get(epoch);
+      must(opening?.open_hash === open.hash.toString('base64url'), 'log');
+      this.#checkOpen(open, opening);
+      if (before) this.#checkContinuation(before, open);
+      const keys = this.#options.key && this.#keys(open, this.#options.key);
+      const newest = this.#heads(open);
+      for (const track of open.tracks) {
+        this.#attempt(() => {
+          this.#track(open, track, keys, newest);
+        });
+      }
+      before = { open, newest };
+    }
+    if (before?.newest?.isClose !== true) this.#sink('OPEN-ENDED');
+  }
+
+  /** Step 2: by epoch, the opening as the log proves it. */
+  #openings({ log }: Policy, recordingId: string): Map<number, OpeningEntry> {
+    const openings = new Map<number, OpeningEntry>();
+    for (const index of this.#numbers('.json', 'log', 'proofs')) {
+      const bytes = this.#file('log', 'proofs', `${index}.json`);
+      must(checkProof(bytes, this.#file('log', 'proofs', `${index}.tlog-proof`).toString(), log) === index, 'log');
+      const entry = JSON.parse(bytes.toString()) as OpeningEntry;
+      must((entry.recording ?? recordingId) === recordingId, 'identity');
+      if (entry.type !== 'recording.opened' && entry.type !== 'recording.reopened') continue;
+      must((openings.get(entry.epoch)?.open_hash ?? entry.open_hash) === entry.open_hash, 'equivocation');
+      openings.set(entry.epoch, entry);
+    }
+    return openings;
+  }
+
+  /** Step 3: the policy that OPEN names, its window, its floor, and how the student was let in. */
+  #checkOpen(open: Open, { at }: OpeningEntry): void {
+    const { policy } = this.#policies.get(open.policyHash.toString('hex')) ?? {};
+    must(policy !== undefined, 'policy');
+    must(open.exam.toString('base64url') === policy.exam_id, 'identity');
     must(open.minSuite >= policy.min_suite, 'suite');
-    must(logged.get(epoch) === open.hash.toString('base64url'), 'log', 'the opening is not in the log');
-    if (before) checkContinuation(before, open, sink);
-    const trackKey = key && openEpoch(at, open, key);
-    const newest = readHeads(at, open);
-    for (const track of open.tracks) {
-      attempt(() => {
-        readTrack(at, open, track, trackKey, newest, report, sink);
-      });
+    must(open.epoch > 0 || (at >= policy.not_before && at <= policy.not_after), 'policy');
+    const { type, bytes } = open.attestation;
+    must(type === 3 || policy.admission === 'link', 'attestation');
+    const owner = readIdentity(policy.owner);
+    if (type === 3) checkTicket(bytes, { examId: policy.exam_id, owner, coreHash: open.coreHash, at });
+  }
+
+  /** An epoch names the newest head before it, or the OPEN where there was none; a later head than we have is a gap. */
+  #checkContinuation({ open, newest }: { open: Open; newest: Head | undefined }, next: Open): void {
+    must(newest?.isClose !== true, 'final');
+    if (!same(next.prevHead, newest?.hash ?? open.hash)) this.#sink('GAPS');
+  }
+
+  /** Step 4: the wrap that OPEN lists for this key, or those that grants hand over. */
+  #keys(open: Open, key: SecretKey): TrackKeys {
+    const at = ['epochs', open.epoch] as const;
+    const shred = this.#file(...at, 'shred.bin');
+    const id = keyIdOf(key.suite, publicKeyOf(key)).toString('base64url');
+    const view = { coreHash: open.coreHash, minSuite: open.minSuite };
+    if (this.#names(...at, 'wraps').includes(`${id}.bin`)) {
+      const wrap = this.#file(...at, 'wraps', `${id}.bin`);
+      const digest = sha256(wrap);
+      must(
+        open.wrapHashes.some((hash) => same(hash, digest)),
+        'wrap',
+      );
+      return unlock(open, openWrap(wrap, key, { ...view, scope: 1, track: 0 }), shred).trackKey;
     }
-    before = { open, newest };
-  }
-  if (before?.newest?.isClose !== true) sink('OPEN-ENDED');
-}
-
-/** Step 2: open_hash by epoch, as the log proves it. */
-function loggedOpenings(folder: string, policy: Policy, recordingId: string): Map<number, string> {
-  const openings = new Map<number, string>();
-  const proofs = join(folder, 'log', 'proofs');
-  for (const index of numbers(proofs, '.json')) {
-    const bytes = readFileSync(join(proofs, `${index}.json`));
-    const proof = readFileSync(join(proofs, `${index}.tlog-proof`), 'utf8');
-    must(checkProof(bytes, proof, policy.log.origin, policy.log.vkey) === index, 'log', 'index');
-    const entry = JSON.parse(bytes.toString()) as {
-      type: string;
-      recording?: string;
-      epoch: number;
-      open_hash: string;
-    };
-    if (entry.recording !== undefined) must(entry.recording === recordingId, 'identity');
-    if (entry.type !== 'recording.opened' && entry.type !== 'recording.reopened') continue;
-    must((openings.get(entry.epoch) ?? entry.open_hash) === entry.open_hash, 'equivocation');
-    openings.set(entry.epoch, entry.open_hash);
-  }
-  return openings;
-}
-
-/** An epoch names the newest head before it, or the OPEN where there was none; a later head than we have is a gap. */
-function checkContinuation({ open, newest }: { open: Open; newest: Head | undefined }, next: Open, sink: Sink): void {
-  if (newest?.isClose === true) throw new Refused('final', 'an epoch after CLOSE');
-  if (!same(next.prevHead, newest?.hash ?? open.hash)) sink('GAPS');
-}
-
-/** Step 4: the wrap for this key, which OPEN must list; CEK and shred share must reproduce kc. */
-function openEpoch(at: string, open: Open, key: SecretKey): (track: number) => Buffer {
-  const wrap = readFileSync(join(at, 'wraps', `${keyIdOf(key).toString('base64url')}.bin`));
-  must(
-    open.wrapHashes.some((hash) => same(hash, sha256(wrap))),
-    'wrap',
-    'a wrap that OPEN does not list',
-  );
-  const cek = readWrap(wrap, key, { coreHash: open.coreHash, minSuite: open.minSuite, scope: 1, track: 0 });
-  return unlock(open, cek, readFileSync(join(at, 'shred.bin')));
-}
-
-/** Step 6, first half: heads are a chain as far as they are here; the server keeps the newest, so earlier ones may be absent. */
-function readHeads(at: string, open: Open): Head | undefined {
-  const records = numbers(join(at, 'heads'), '.bin').map((seq) => readFileSync(join(at, 'heads', `${seq}.bin`)));
-  let previous: Head | undefined;
-  for (const record of records) {
-    previous = readHead(record, open, previous, { maySkip: true });
-  }
-  return previous;
-}
-
-/** Steps 5 and 6: the chunks in order, as far as they are here, against what the newest head counts. */
-function readTrack(
-  at: string,
-  open: Open,
-  id: number,
-  trackKey: ((track: number) => Buffer) | undefined,
-  newest: Head | undefined,
-  report: Report,
-  sink: Sink,
-): void {
-  const folder = join(at, 'tracks', String(id));
-  const track = new Track(open, id, trackKey?.(id));
-  const sequence = numbers(folder, '.bin');
-  const counted = newest?.tracks.get(id);
-  for (const seq of sequence) {
-    if (seq !== track.count) {
-      sink('GAPS');
-      break;
+    const granted = new Map<number, Buffer>();
+    for (const name of this.#names(...at, 'grants').filter((file) => file.endsWith('.wrap.bin'))) {
+      const [wrap, record] = [name, name.replace('.wrap', '')].map((file) => this.#file(...at, 'grants', file)) as [
+        Buffer,
+        Buffer,
+      ];
+      if (!name.startsWith(id)) continue;
+      const under = this.#policies.get(record.subarray(109, 141).toString('hex'));
+      must(under !== undefined, 'grant');
+      const grant = checkGrant(record, wrap, open, { ...under, minSuite: open.minSuite, at: this.#options.nowMs });
+      const secret = openWrap(wrap, key, { ...view, scope: grant.scope, track: grant.track });
+      if (grant.scope === 1) return unlock(open, secret, shred).trackKey;
+      granted.set(grant.track, secret);
     }
-    track.add(readFileSync(join(folder, `${seq}.bin`)));
-    if (track.count === counted?.count) must(same(track.last, counted.last), 'equivocation', 'another last chunk');
+    must(granted.size > 0, 'wrap');
+    return (track) => granted.get(track);
   }
-  if (track.count < (counted?.count ?? 0)) sink('GAPS');
-  const media = trackKey ? track.media.digest('hex') : null;
-  report.tracks.push({ epoch: open.epoch, track: id, chunks: track.count, media });
+
+  /** Step 6, first half: heads are a chain as far as they are here. */
+  #heads(open: Open): Head | undefined {
+    let newest: Head | undefined;
+    for (const seq of this.#numbers('.bin', 'epochs', open.epoch, 'heads')) {
+      newest = readHead(this.#file('epochs', open.epoch, 'heads', `${seq}.bin`), open, newest, { maySkip: true });
+    }
+    return newest;
+  }
+
+  /** Steps 5 and 6: the chunks in order, as far as they are here, against what the newest head counts. */
+  #track(open: Open, id: number, keys: TrackKeys | undefined, newest: Head | undefined): void {
+    const key = keys?.(id);
+    const track = new Track(open, id, key);
+    const counted = newest?.tracks.get(id);
+    for (const seq of this.#numbers('.bin', 'epochs', open.epoch, 'tracks', id)) {
+      if (seq !== track.count) this.#sink('GAPS');
+      if (seq !== track.count) break;
+      track.add(this.#file('epochs', open.epoch, 'tracks', id, `${seq}.bin`));
+      if (track.count === counted?.count) must(same(track.last, counted.last), 'equivocation');
+    }
+    if (track.count < (counted?.count ?? 0)) this.#sink('GAPS');
+    const media = key ? track.media.digest('hex') : null;
+    this.tracks.push({ epoch: open.epoch, track: id, chunks: track.count, media });
+  }
 }
 
-/** Names that are numbers, ascending. */
-function numbers(folder: string, ending = ''): number[] {
-  if (!existsSync(folder)) return [];
-  return readdirSync(folder)
-    .filter((name) => name.endsWith(ending) && /^\d+$/.test(name.slice(0, name.length - ending.length)))
-    .map((name) => Number(name.slice(0, name.length - ending.length)))
-    .sort((a, b) => a - b);
+interface SummaryFile {
+  recording_id: string;
+  exam_id: string;
+}
+
+interface OpeningEntry {
+  type: string;
+  at: number;
+  recording?: string;
+  epoch: number;
+  open_hash: string;
 }
