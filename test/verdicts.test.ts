@@ -1,147 +1,172 @@
-/** Each verdict of PROTOCOL.md section 9, brought about by a recorder, server, bucket or instructor that misbehaves. */
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { fromUtf8, toBase64Url, utf8, type Bytes } from '../crypto/format/bytes.ts';
+/**
+ * Each verdict of PROTOCOL.md section 9, brought about by a recorder, server, bucket or instructor that misbehaves. The recording, the
+ * service, the bucket and the log are real; who lies has the keys that it would have, and lies on the wire.
+ */
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { concat, fromBase64Url, fromUtf8, toBase64Url, utf8, type Bytes } from '../crypto/format/bytes.ts';
 import { parseChunkHead } from '../crypto/format/chunk.ts';
 import type { Signer } from '../crypto/format/ed25519.ts';
 import { ProtocolError } from '../crypto/format/errors.ts';
-import { encodeHead, parseHead } from '../crypto/format/head.ts';
+import { encodeHead, parseHead, type HeadFields } from '../crypto/format/head.ts';
 import { encodeEncryptionKey, encodeIdentity } from '../crypto/format/ids.ts';
+import { openHash, parseOpen, signOpen } from '../crypto/format/open.ts';
 import { parsePolicy } from '../crypto/format/policy.ts';
 import { signCheckpoint } from '../crypto/log/checkpoint.ts';
-import { encodeProof } from '../crypto/log/proof.ts';
-import { leafHash } from '../crypto/log/tree.ts';
+import { decodeEntry, encodeEntry } from '../crypto/log/entry.ts';
+import { Frontier, leafHash } from '../crypto/log/tree.ts';
 import { sealChunk } from '../crypto/seal/chunk.ts';
 import { generateDecryptionKey, generateIdentity } from '../crypto/seal/identity.ts';
 import { openEpochKeys } from '../crypto/seal/schedule.ts';
-import { CaseFileSource } from '../src/client/casefile.ts';
+import type { Release } from '../schema/api.ts';
 import type { ReaderPins } from '../src/client/epoch-check.ts';
 import { signExam } from '../src/client/exam.ts';
+import { fetchCheckpoint } from '../src/client/pinning.ts';
 import { RecordingReader } from '../src/client/reader.ts';
-import type { ProvenEntry, ReleasedRecording, Source } from '../src/client/source.ts';
+import { ApiSource, type ChunkName } from '../src/client/source.ts';
 import { recordWithKnownKey } from './client/known-key.ts';
+import { lying, type Lies } from './client/liar.ts';
 import { TestService, type TestExam } from './client/service.ts';
 
 let service: TestService;
 let exam: TestExam;
-let honest: CaseFileSource;
 let recorder: Signer;
-let released: ReleasedRecording;
-let entries: ProvenEntry[];
+let recordingId: string;
+let released: Release;
 
 beforeAll(async () => {
   service = await TestService.start();
   exam = await service.exam({ capture: { chunk_bytes: 4096 } });
-  const { folder, signer } = await recordWithKnownKey(service, exam);
-  recorder = signer;
-  honest = new CaseFileSource(folder);
-  released = await honest.release();
-  entries = await honest.entries();
+  ({ signer: recorder, recordingId } = await recordWithKnownKey(service, exam, [1, 2]));
+  released = await sourceOf({}).released();
 }, 60_000);
 afterAll(() => service.stop());
 
-/** Verdict, or the code of the refusal, of a reader who is lied to in the given parts. */
-async function outcome(lies: Partial<Source>, pins: ReaderPins = exam.pins): Promise<string> {
-  const source: Source = {
-    release: lies.release ?? (async () => released),
-    entries: lies.entries ?? (async () => entries),
-    object: lies.object ?? ((name, range) => honest.object(name, range)),
-  };
+function sourceOf(lies: Lies): ApiSource {
+  const keyIdB64 = toBase64Url(exam.instructors[0]!.key.keyId);
+  return new ApiSource({ api: service.staff(lying(service, lies)), recordingId, keyIdB64, purpose: 'review' });
+}
+
+async function readerOf(lies: Lies, pins: ReaderPins = exam.pins): Promise<RecordingReader> {
+  const { key } = exam.instructors[0]!;
+  return RecordingReader.open({ source: sourceOf(lies), pins, key, nowMs: Date.now() });
+}
+
+/** Verdict, or the code of the refusal, of a reader who is lied to. */
+async function outcome(lies: Lies, pins?: ReaderPins): Promise<string> {
   try {
-    const { key } = exam.instructors[0]!;
-    const reader = await RecordingReader.open({ source, pins, key, nowMs: Date.now() });
-    return (await reader.verify('plaintext')).verdict;
+    return (await (await readerOf(lies, pins)).verify('plaintext')).verdict;
   } catch (error) {
     if (error instanceof ProtocolError) return error.code;
     throw error;
   }
 }
 
-/** What the server hands out, with its only epoch changed. */
-const handingOut = (change: Partial<ReleasedRecording['epochs'][number]>): Partial<Source> => ({
-  release: async () => ({ ...released, epochs: [{ ...released.epochs[0]!, ...change }] }),
+/** The server releases something else. */
+const releasing = (change: (honest: Release) => Release): Lies => ({
+  answer: (path, honest) => (path.endsWith('/release') ? change(honest as Release) : honest),
 });
-const isEnding = ({ entry }: ProvenEntry): boolean => fromUtf8(entry).includes('recording.closed');
-const headsOf = (): Bytes[] => released.epochs[0]!.heads;
+const withEpoch = (change: Partial<Release['epochs'][number]>): Lies =>
+  releasing((honest) => ({ ...honest, epochs: [{ ...honest.epochs[0]!, ...change }] }));
 
-/** The bucket answers with another object where `seq` is asked for; undefined: it has none. */
-const answering = (seq: number, other: Bytes | undefined): Partial<Source> => ({
-  object: async (name, range) => {
-    if (name.seq !== seq) return honest.object(name, range);
-    return range ? other?.subarray(range.from, range.to + 1) : other;
+interface ReceiptAnswer {
+  entries: { index: number; entry: string; proof: string | null }[];
+}
+/** The server keeps back entries of the log that `isTold` does not let pass. */
+const telling = (isTold: (entry: string) => boolean, more: Lies = {}): Lies => ({
+  answer: (path, honest) => {
+    if (!path.includes('/receipts/')) return more.answer ? more.answer(path, honest) : honest;
+    const { entries } = honest as ReceiptAnswer;
+    return { ...(honest as object), entries: entries.filter(({ entry }) => isTold(fromUtf8(fromBase64Url(entry)))) };
   },
 });
-const chunk = async (seq: number): Promise<Bytes> => (await honest.object({ epoch: 0, track: 1, seq }))!;
+const isEnding = (entry: string): boolean => entry.includes('recording.closed');
+
+/** The bucket answers with another object, or none, where this chunk is asked for. */
+const answering = (track: number, seq: number, other: Partial<ChunkName> | null): Lies => ({
+  object: (asked) => (asked.track === track && asked.seq === seq ? other && { ...asked, ...other } : asked),
+});
+const replacing = (track: number, seq: number, content: (honest: Bytes) => Bytes): Lies => ({
+  content: (asked, honest) => (asked.track === track && asked.seq === seq ? content(honest) : honest),
+});
+
+/** The recorder signs another head than the newest one that it sent. */
+async function forkedHead(change: Partial<HeadFields>): Promise<Bytes> {
+  const head = parseHead(fromBase64Url(released.epochs[0]!.head!));
+  return encodeHead({ ...head, ...change }, recorder);
+}
 
 test('everybody honest: COMPLETE', async () => {
   expect(await outcome({})).toBe('COMPLETE');
 });
 
-test('a server that drops the tail: GAPS, because a signed head still counts it', async () => {
-  expect(await outcome(handingOut({ tracks: [{ track: 1, end: 2 }] }))).toBe('GAPS');
-  expect(await outcome(handingOut({ tracks: [] }))).toBe('GAPS');
+describe('dropped tail', () => {
+  test('by the server’s listing: GAPS, because a signed head still counts it', async () => {
+    const shorter = released.epochs[0]!.tracks.map((track) => ({ ...track, end: track.end - 1 }));
+    expect(await outcome(withEpoch({ tracks: shorter }))).toBe('GAPS');
+    expect(await outcome(withEpoch({ tracks: [] }))).toBe('GAPS');
+  });
+
+  test('by the bucket: GAPS', async () => {
+    const { end } = released.epochs[0]!.tracks[0]!;
+    expect(await outcome(answering(1, end - 1, null))).toBe('GAPS');
+  });
+
+  test('with the close: INVALID against the log’s word, OPEN-ENDED where that is held back too', async () => {
+    expect(await outcome(withEpoch({ head: null }))).toBe('INVALID');
+    expect(await outcome(telling((entry) => !isEnding(entry), withEpoch({ head: null })))).toBe('OPEN-ENDED');
+  });
 });
 
-test('a server that drops the close: INVALID against the log’s word, OPEN-ENDED where that is held back too', async () => {
-  expect(await outcome(handingOut({ heads: [] }))).toBe('INVALID');
-  const silent = async (): Promise<ProvenEntry[]> => entries.filter((entry) => !isEnding(entry));
-  expect(await outcome({ ...handingOut({ heads: [] }), entries: silent })).toBe('OPEN-ENDED');
+test('dropped middle, by the bucket: GAPS', async () => {
+  expect(await outcome(answering(1, 1, null))).toBe('GAPS');
 });
 
-test('a server that says nothing of the log, or hands out an epoch twice: INVALID', async () => {
-  expect(await outcome({ entries: async () => [] })).toBe('INVALID');
-  const [epoch] = released.epochs;
-  expect(await outcome({ release: async () => ({ ...released, epochs: [epoch!, { ...epoch!, epoch: 1 }] }) })).toBe(
-    'INVALID',
-  );
+test('swapped tracks, by the bucket: INVALID; a neighbour of the same track, or one bit, too', async () => {
+  const swap = (asked: ChunkName): ChunkName => ({ ...asked, track: asked.track === 1 ? 2 : 1 });
+  expect(await outcome({ object: swap })).toBe('INVALID');
+  expect(await outcome(answering(1, 1, { track: 2 }))).toBe('INVALID');
+  expect(await outcome(answering(1, 1, { seq: 2 }))).toBe('INVALID');
+  const altered = (honest: Bytes): Bytes => honest.map((byte, i) => (i === honest.length - 1 ? byte ^ 1 : byte));
+  expect(await outcome(replacing(1, 1, altered))).toBe('INVALID');
 });
 
-test('a bucket that lost a chunk in the middle: GAPS; that answers with its neighbour or one bit changed: INVALID', async () => {
-  expect(await outcome(answering(1, undefined))).toBe('GAPS');
-  expect(await outcome(answering(1, await chunk(2)))).toBe('INVALID');
-  const altered = (await chunk(1)).slice();
-  altered[altered.length - 1]! ^= 1;
-  expect(await outcome(answering(1, altered))).toBe('INVALID');
+test('replayed epoch, by the server: INVALID', async () => {
+  const again = (honest: Release): Release => {
+    const [epoch] = honest.epochs;
+    return { ...honest, epochs: [epoch!, { ...epoch!, epoch: 1 }] };
+  };
+  expect(await outcome({ ...releasing(again), object: (asked) => ({ ...asked, epoch: 0 }) })).toBe('INVALID');
+  expect(await outcome(releasing((honest) => ({ ...honest, epochs: [] })))).toBe('INVALID');
+  expect(await outcome(telling(() => false))).toBe('INVALID');
 });
 
-test('an instructor who seals another chunk under the true content key: INVALID, only the recorder signs', async () => {
-  const { key, identity } = exam.instructors[0]!;
-  const reader = await RecordingReader.open({ source: honest, pins: exam.pins, key, nowMs: Date.now() });
-  const { open } = reader.epochs[0]!.checked!;
-  const trackKey = await (await openEpochKeys(reader.secrets(0), open)).trackKey(1);
-  const { header } = parseChunkHead(await chunk(1));
-  const seal = async (signer: Signer) =>
-    (await sealChunk(trackKey, { ...header, salt: new Uint8Array(32) }, utf8('he was not at his desk'), signer)).object;
-  expect(await outcome(answering(1, await seal(identity.signer)))).toBe('INVALID');
+describe('forked heads, by the recorder', () => {
+  test('one that names another last chunk than was signed: EQUIVOCATION', async () => {
+    const { tracks } = parseHead(fromBase64Url(released.epochs[0]!.head!));
+    const renamed = tracks.map((track) => ({ ...track, last: new Uint8Array(32).fill(9) }));
+    const head = toBase64Url(await forkedHead({ tracks: renamed }));
+    expect(await outcome(withEpoch({ head }))).toBe('EQUIVOCATION');
+  });
+
+  test('another of the same number, with the server’s help: INVALID, because the log proves which one was acknowledged', async () => {
+    const head = toBase64Url(await forkedHead({ wallMs: 1 }));
+    expect(await outcome(withEpoch({ head }))).toBe('INVALID');
+  });
 });
 
-test('a recorder that signs two heads with one number: EQUIVOCATION', async () => {
-  const newest = headsOf().at(-1)!;
-  const head = parseHead(newest);
-  const second = await encodeHead({ ...head, wallMs: head.wallMs + 1 }, recorder);
-  expect(await outcome(handingOut({ heads: [second, newest] }))).toBe('EQUIVOCATION');
-});
-
-test('a log that proves two openings of one epoch: EQUIVOCATION', async () => {
-  const opening = entries.find(({ entry }) => fromUtf8(entry).includes('"recording.opened"'))!;
-  const { open_hash: openHash } = JSON.parse(fromUtf8(opening.entry)) as { open_hash: string };
-  const entry = utf8(fromUtf8(opening.entry).replace(openHash, toBase64Url(new Uint8Array(32).fill(5))));
-  const { signer } = service.server.ports;
-  const { origin } = exam.signed.policy.log;
-  const fork = { origin, size: 1, root: leafHash(entry) };
-  const checkpoint = await signCheckpoint(fork, signer.publicKey, (message) => signer.sign(message));
-  const second = { index: 0, entry, proof: encodeProof({ index: 0, hashes: [], checkpoint }) };
-  expect(await outcome({ entries: async () => [...entries, second] })).toBe('EQUIVOCATION');
-});
-
-test('a server that hands out an old policy, one with a reader added, or one of its own making: refused', async () => {
+test('an old policy, by the server: refused', async () => {
   expect(await outcome({}, { ...exam.pins, minSeq: 1 })).toBe('policy');
+});
 
+test('a recipient added, by the server or under a stranger’s signature: refused', async () => {
+  const handingOut = (policy: Uint8Array): Lies =>
+    releasing((honest) => ({ ...honest, policies: [{ ...honest.policies[0]!, policy: toBase64Url(policy) }] }));
   // "instructor 1" becomes "instructor 9" under the owner's signature.
   const { bytes, policy } = exam.signed;
   const altered = new Uint8Array(bytes);
   altered[Buffer.from(bytes).indexOf('instructor 1') + 'instructor '.length] = '9'.charCodeAt(0);
   expect(altered).not.toEqual(bytes);
-  expect(await outcome({ release: async () => ({ ...released, policies: [altered] }) })).toBe('policy');
+  expect(await outcome(handingOut(altered))).toBe('policy');
 
   const [operator, spy] = [await generateIdentity(), await generateIdentity()];
   const { publicKey } = await generateDecryptionKey(2);
@@ -159,5 +184,70 @@ test('a server that hands out an old policy, one with a reader added, or one of 
     await parsePolicy(bytes),
   );
   expect(forged.policy.exam_id).toBe(policy.exam_id);
-  expect(await outcome({ release: async () => ({ ...released, policies: [forged.bytes] }) })).toBe('policy');
+  expect(await outcome(handingOut(forged.bytes))).toBe('policy');
+});
+
+test('another chunk, by an instructor who has the content key: INVALID, only the recorder signs', async () => {
+  const { identity } = exam.instructors[0]!;
+  const reader = await readerOf({});
+  const { open } = reader.epochs[0]!.checked!;
+  const trackKey = await (await openEpochKeys(reader.secrets(0), open)).trackKey(1);
+  const honest = (await sourceOf({}).object({ epoch: 0, track: 1, seq: 1 }))!;
+  const { header } = parseChunkHead(honest);
+  const fields = { ...header, salt: new Uint8Array(32) };
+  const { object } = await sealChunk(trackKey, fields, utf8('he was not at his desk'), identity.signer);
+  expect(await outcome(replacing(1, 1, () => object))).toBe('INVALID');
+});
+
+describe('the log, by the server that signs it', () => {
+  /** A log of the server's own making: its checkpoint, and the one tile that so small a log has. */
+  async function forkOf(entries: Bytes[]): Promise<Lies> {
+    const leaves = entries.map(leafHash);
+    const frontier = new Frontier();
+    for (const leaf of leaves) frontier.append(leaf);
+    const { signer } = service.server.ports;
+    const tree = { origin: exam.signed.policy.log.origin, size: frontier.size, root: frontier.root() };
+    const note = await signCheckpoint(tree, signer.publicKey, (message) => signer.sign(message));
+    return {
+      body: (path) => (path.endsWith('/checkpoint') ? note : path.includes('/tile/') ? concat(...leaves) : undefined),
+    };
+  }
+
+  test('rolled back: refused by whoever saw more; forked between two readers: by either, once they compare', async () => {
+    await service.server.jobs.publish();
+    const { store } = service.server.ports;
+    const entries = (await store.entries(0, 256)).map(({ bytes }) => bytes);
+    const { log: pinned } = exam.signed.policy;
+    const ours = (await fetchCheckpoint(service.api(), pinned, null))!;
+
+    const shorter = lying(service, await forkOf(entries.slice(0, -1)));
+    await expect(fetchCheckpoint(service.api(shorter), pinned, ours.note)).rejects.toMatchObject({ code: 'log' });
+
+    const other = encodeEntry({ v: 1, type: 'heartbeat', at: Date.now(), entries: 0 });
+    for (const forked of [
+      [...entries.slice(0, -1), other],
+      [...entries.slice(0, -1), other, other],
+    ]) {
+      const elsewhere = service.api(lying(service, await forkOf(forked)));
+      // To a reader who saw nothing before, a fork is a log like any other.
+      const theirs = (await fetchCheckpoint(elsewhere, pinned, null))!;
+      expect(theirs.size).toBe(forked.length);
+      await expect(fetchCheckpoint(elsewhere, pinned, ours.note)).rejects.toMatchObject({ code: 'log' });
+      await expect(fetchCheckpoint(service.api(), pinned, theirs.note)).rejects.toMatchObject({ code: 'log' });
+    }
+  });
+});
+
+// Last, because what is in the log stays there.
+test('two opens of one epoch, by a recorder and an operator who logs both: EQUIVOCATION', async () => {
+  const { store } = service.server.ports;
+  const first = parseOpen(fromBase64Url(released.epochs[0]!.open));
+  const body = first.body.slice();
+  body[4 + 1 + 1 + 2 + 16 + 32 + 16 + 4 + 32 + 32 + 32 + 32]! ^= 1; // the participant
+  const second = parseOpen(await signOpen(body, recorder));
+  const logged = (await store.entriesOf(recordingId)).map(({ bytes }) => decodeEntry(bytes));
+  const opening = logged.find((entry) => entry.type === 'recording.opened')!;
+  await store.append([{ ...opening, open_hash: toBase64Url(await openHash(second)) }]);
+  await service.server.jobs.publish();
+  expect(await outcome({})).toBe('EQUIVOCATION');
 });

@@ -1,4 +1,4 @@
-/** A recorder that misbehaves needs its own key: a real recording, closed, whose signing key the test keeps. */
+/** A recorder that misbehaves needs its own key: a real recording of some tracks, closed, whose signing key the test keeps. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -14,14 +14,15 @@ import { LiveEpoch } from '../../src/client/live-epoch.ts';
 import { openFolderOutbox } from '../../src/client/outbox-node.ts';
 import { captureRules } from '../../src/client/pinning.ts';
 import { Changes } from '../../src/client/turns.ts';
-import { knownStream } from './known-media.ts';
+import { knownStream, TRACKS } from './known-media.ts';
 import { MemoryFolder } from './memory-folder.ts';
 import type { TestExam, TestService } from './service.ts';
 
 export async function recordWithKnownKey(
   service: TestService,
   exam: TestExam,
-): Promise<{ folder: MemoryFolder; signer: Signer }> {
+  tracks: readonly number[] = [1],
+): Promise<{ folder: MemoryFolder; signer: Signer; recordingId: string }> {
   const directory = await mkdtemp(join(tmpdir(), 'zeroreel-known-key-'));
   const outbox = await openFolderOutbox({ directory });
   const policy = await parsePolicy(exam.signed.bytes);
@@ -32,7 +33,7 @@ export async function recordWithKnownKey(
     sessionId: recordingId,
     epoch: 0,
     prevHead: new Uint8Array(32),
-    tracks: [{ track: 1, kind: 1, codec: 'video/webm' }],
+    tracks: TRACKS.filter(({ track }) => tracks.includes(track)),
     participant: new Uint8Array(32),
     recorderBuild: new Uint8Array(32),
     beaconSize: 0,
@@ -46,7 +47,7 @@ export async function recordWithKnownKey(
   await api.open(policy.policy.exam_id, prepared.request);
   let isEnded = false;
   const heads = live.runHeads(() => (isEnded ? 1 : undefined));
-  await live.writer(1).write(knownStream(0, 1, 0, 20_000));
+  for (const track of tracks) await live.writer(track).write(knownStream(0, track, 0, 20_000));
   await live.endTracks();
   isEnded = true;
   changes.notify();
@@ -57,5 +58,5 @@ export async function recordWithKnownKey(
   const folder = new MemoryFolder();
   const { key } = exam.instructors[0]!;
   await exportCaseFile({ api: service.staff(), recordingId, key, pins: exam.pins, folder });
-  return { folder, signer: prepared.signer };
+  return { folder, signer: prepared.signer, recordingId };
 }

@@ -72,8 +72,8 @@ export class TestService {
   }
 
   /** With an administrator's token. */
-  staff(): Api {
-    return new Api({ url: this.server.url, token: this.#adminToken });
+  staff(environment?: Environment): Api {
+    return new Api({ url: this.server.url, token: this.#adminToken, ...(environment && { environment }) });
   }
 
   /** A published exam with one instructor per suite. */
