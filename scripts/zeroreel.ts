@@ -1,3 +1,4 @@
+import { takeEnvironment } from '../src/server/config.ts';
 import { commandGroup, type Command } from './shell/arguments.ts';
 import { EXIT, EXIT_HELP, explain, type ExitCode } from './shell/exits.ts';
 import { Shell } from './shell/shell.ts';
@@ -67,4 +68,6 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error;
   process.exit(EXIT.well);
 });
-process.exitCode = await run(process.argv.slice(2), new Shell(process));
+const { stdin, stdout, stderr } = process;
+const shell = new Shell({ env: takeEnvironment(process.env), stdin, stdout, stderr });
+process.exitCode = await run(process.argv.slice(2), shell);

@@ -14,7 +14,7 @@ import { createS3Bucket, publicOriginOf } from './server/adapters/s3-bucket.ts';
 import { openSqliteStore } from './server/adapters/sqlite.ts';
 import { openSqliteVault } from './server/adapters/vault-sqlite.ts';
 import { createApp } from './server/app.ts';
-import { type Config, ConfigError, readConfig } from './server/config.ts';
+import { type Config, ConfigError, readConfig, takeEnvironment } from './server/config.ts';
 import { issueSetup, keepFirstToken } from './server/http/staff.ts';
 import { abandon } from './server/jobs/abandon.ts';
 import { attest } from './server/jobs/attest.ts';
@@ -300,7 +300,7 @@ function reportToStderr(error: unknown): void {
 }
 
 async function main(): Promise<void> {
-  const server = await start({ config: readConfig(process.env) });
+  const server = await start({ config: readConfig(takeEnvironment(process.env)) });
   const stop = () => {
     console.error('zeroreel: finishing what is under way');
     server.close().then(

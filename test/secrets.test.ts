@@ -3,7 +3,7 @@
  * to fail in many ways, with stack traces on; then everything they wrote to their two streams is searched.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -178,6 +178,40 @@ test('a server that is gone, a false token, a false address and a crash tell not
     everything += `${await answer.text()}\n${JSON.stringify([...answer.headers])}\n`;
   }
 }, 180_000);
+
+/** Throws out of nowhere, once the first result is written: the passphrase and the keys are in memory then. */
+const CRASH = `
+  const write = process.stdout.write.bind(process.stdout);
+  process.stdout.write = (...words) => {
+    setImmediate(() => { throw new Error('planted crash'); });
+    return write(...words);
+  };`;
+
+test('an uncaught exception tells nothing, nor do the diagnostic report and the profiles that Node writes of it', async () => {
+  writeFileSync(cli.path('crash.mjs'), CRASH);
+  const flags = [
+    ...[
+      '--report-uncaught-exception',
+      `--report-directory=${cli.path('reports')}`,
+      `--import=${cli.path('crash.mjs')}`,
+    ],
+    ...['--cpu-prof', `--cpu-prof-dir=${cli.path('profiles')}`],
+  ];
+  const environment = {
+    ...{ NODE_OPTIONS: flags.join(' '), ZEROREEL_TOKEN: String(secrets.get('token')) },
+    ...{ ZEROREEL_TICKET: text('seats', '0001.link'), ZEROREEL_NEW_PASSPHRASE: NEXT_PASSPHRASE },
+  };
+  expect(await run(['key', 'show', 'first.key'], environment)).not.toBe(0);
+  expect(everything).toContain('planted crash');
+  const written = ['reports', 'profiles'].flatMap((folder) =>
+    readdirSync(cli.path(folder)).map((name) => [folder, name]),
+  );
+  expect(written.map(([folder]) => folder).sort()).toEqual(['profiles', 'reports']);
+  for (const [folder, name] of written) everything += text(folder!, name!);
+  // The report is of the process that held them: it shows the environment, without what was secret in it.
+  expect(everything).toContain('"environmentVariables"');
+  expect(everything).not.toContain('"ZEROREEL_PASSPHRASE"');
+}, 60_000);
 
 /** Whether a text holds a secret: as it is, in hex, or in base64, also as a part of something longer. */
 function holds(written: string, secret: Uint8Array | string): boolean {

@@ -8,7 +8,7 @@ export class Shell {
   readonly #output: NodeJS.WriteStream;
   readonly #error: NodeJS.WriteStream;
 
-  constructor(process: Pick<NodeJS.Process, 'env' | 'stdin' | 'stdout' | 'stderr'>) {
+  constructor(process: Pick<NodeJS.Process, 'stdin' | 'stdout' | 'stderr'> & { env: Readonly<NodeJS.ProcessEnv> }) {
     this.environment = process.env;
     this.input = process.stdin;
     this.#output = process.stdout;

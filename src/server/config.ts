@@ -143,3 +143,16 @@ function readWitnessKey(vkey: string): VerifierKey {
     throw new ConfigError(`ZEROREEL_WITNESSES: ${error.message}`);
   }
 }
+
+/** Settings whose value is a secret. */
+const SECRET = /^ZEROREEL_.*(?:PASSPHRASE|TOKEN|TICKET|SECRET(?:_ACCESS_KEY)?)$/;
+
+/**
+ * A copy of the process's environment, whose secrets are then taken out of the environment itself: Node's diagnostic reports write it
+ * down, and children inherit it.
+ */
+export function takeEnvironment(environment: NodeJS.ProcessEnv): Readonly<NodeJS.ProcessEnv> {
+  const taken = { ...environment };
+  for (const name of Object.keys(environment)) if (SECRET.test(name)) Reflect.deleteProperty(environment, name);
+  return taken;
+}
