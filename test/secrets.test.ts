@@ -2,7 +2,7 @@
  * No secret in any output: the real command line and the real server are run with secrets that are known here, made to succeed and
  * to fail in many ways, with stack traces on; then everything they wrote to their two streams is searched.
  */
-import { spawn, type ChildProcess } from 'node:child_process';
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -189,6 +189,7 @@ const CRASH = `
 
 test('an uncaught exception tells nothing, nor do the diagnostic report and the profiles that Node writes of it', async () => {
   writeFileSync(cli.path('crash.mjs'), CRASH);
+  const [node, ...prefix] = cli.program;
   const flags = [
     ...[
       '--report-uncaught-exception',
@@ -198,11 +199,15 @@ test('an uncaught exception tells nothing, nor do the diagnostic report and the 
     ...['--cpu-prof', `--cpu-prof-dir=${cli.path('profiles')}`],
   ];
   const environment = {
-    ...{ NODE_OPTIONS: flags.join(' '), ZEROREEL_TOKEN: String(secrets.get('token')) },
+    ...{ ...cli.environment, PATH: process.env['PATH'] ?? '', ZEROREEL_TOKEN: String(secrets.get('token')) },
     ...{ ZEROREEL_TICKET: text('seats', '0001.link'), ZEROREEL_NEW_PASSPHRASE: NEXT_PASSPHRASE },
   };
-  expect(await run(['key', 'show', 'first.key'], environment)).not.toBe(0);
-  expect(everything).toContain('planted crash');
+  const ended = spawnSync(node!, [...flags, ...prefix, 'key', 'show', 'first.key'], {
+    ...{ cwd: cli.folder, env: environment, encoding: 'utf8' },
+  });
+  expect(ended.status).not.toBe(0);
+  expect(ended.stderr).toContain('planted crash');
+  everything += `${ended.stdout}\n${ended.stderr}\n`;
   const written = ['reports', 'profiles'].flatMap((folder) =>
     readdirSync(cli.path(folder)).map((name) => [folder, name]),
   );
