@@ -140,6 +140,13 @@ test('replayed epoch, by the server: INVALID', async () => {
   expect(await outcome(telling(() => false))).toBe('INVALID');
 });
 
+test('a head that counts a track which was never opened, by the recorder: INVALID', async () => {
+  const { tracks } = parseHead(fromBase64Url(released.epochs[0]!.head!));
+  const more = [...tracks, { track: 9, state: 1 as const, count: 5, last: new Uint8Array(32) }];
+  const head = toBase64Url(await forkedHead({ tracks: more }));
+  expect(await outcome(telling((entry) => !isEnding(entry), withEpoch({ head })))).toBe('INVALID');
+});
+
 describe('forked heads, by the recorder', () => {
   test('one that names another last chunk than was signed: EQUIVOCATION', async () => {
     const { tracks } = parseHead(fromBase64Url(released.epochs[0]!.head!));

@@ -82,6 +82,7 @@ export function parseGrant(bytes: Uint8Array): GrantRecord {
 }
 
 export interface GrantExpectation {
+  examId: string;
   sessionId: string;
   epoch: number;
   /** core_hash of the epoch's OPEN. */
@@ -94,8 +95,8 @@ export interface GrantExpectation {
 }
 
 /**
- * Checks a grant with the wrap it hands over: signature (`key`, `signature`), place (`identity`), both readers in the
- * owner's policy, wrap and validity (`grant`), the suite floor (`suite`).
+ * Checks a grant with the wrap it hands over: signature (`key`, `signature`), place (`identity`), both readers in a policy of
+ * this very exam, wrap and validity (`grant`), the suite floor (`suite`). Another exam of the same owner has other readers.
  */
 export async function verifyGrant(record: GrantRecord, wrap: Uint8Array, expected: GrantExpectation): Promise<void> {
   const { policy } = expected.policy;
@@ -105,6 +106,7 @@ export async function verifyGrant(record: GrantRecord, wrap: Uint8Array, expecte
   const digest = await hash('grant', record.body);
   await requireSignature(record.fromIdentity, 'grant', digest, record.signature, 'grant');
   if (!equal(record.policyHash, expected.policy.policyHash)) refuse('it names another policy');
+  if (policy.exam_id !== expected.examId) refuse('it names the policy of another exam');
   const isReader = (identity: Bytes) =>
     policy.recipients.some((recipient) => equal(decodeIdentity(recipient.identity), identity));
   if (!isReader(record.fromIdentity)) refuse('it comes from an outsider');

@@ -35,7 +35,9 @@ export async function makeGrant(request: GrantRequest, signer: Signer): Promise<
   const keys = await openEpochKeys(secrets, open);
   const toKeyIdB64 = toBase64Url(request.toKeyId);
   const reader = policy.policy.recipients.find(({ key_id }) => key_id === toKeyIdB64);
-  if (!reader) throw new ProtocolError('grant', 'grant refused: the new reader is not in the policy');
+  if (!reader || policy.policy.exam_id !== open.examId) {
+    throw new ProtocolError('grant', 'grant refused: the new reader is not in a policy of this exam');
+  }
   if (reader.suite < open.minSuite) {
     throw new ProtocolError('suite', `expected suite ${open.minSuite} or better, found ${reader.suite}`);
   }

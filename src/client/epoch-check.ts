@@ -8,7 +8,7 @@ import { parsePolicy, type ParsedPolicy } from '../../crypto/format/policy.ts';
 import { verifyTicketAttestation } from '../../crypto/format/ticket.ts';
 import { parseWrap, SCOPE_EPOCH, wrapHash } from '../../crypto/format/wrap.ts';
 import { decodeEntry } from '../../crypto/log/entry.ts';
-import { verifyProof } from '../../crypto/log/proof.ts';
+import { parseProof, verifyProof } from '../../crypto/log/proof.ts';
 import type { DecryptionKey } from '../../crypto/seal/identity.ts';
 import { hkdfBase, openEpochKeys, type EpochKeys } from '../../crypto/seal/schedule.ts';
 import { openWrap } from '../../crypto/seal/wrap.ts';
@@ -57,8 +57,13 @@ export async function checkEntries(
   vkey: string,
 ): Promise<ProvenLife> {
   const life: ProvenLife = { openings: new Map(), ending: undefined };
+  let under: string | undefined;
   for (const { index, entry: bytes, proof } of entries) {
     if (proof === null) continue;
+    // One checkpoint under all, or a log that is forked could show its opening in one branch and its end in another.
+    const { checkpoint } = parseProof(proof);
+    under ??= checkpoint;
+    if (checkpoint !== under) throw new ProtocolError('log', 'the proofs lead to several checkpoints');
     const verified = await verifyProof(bytes, proof, vkey);
     if (verified.index !== index) {
       throw new ProtocolError('log', `expected a proof of entry ${index}, found ${verified.index}`);
@@ -86,6 +91,21 @@ export interface CheckedOpen {
   openHash: Bytes;
   coreHash: Bytes;
   policy: ParsedPolicy;
+  /** Of the seat ticket; undefined where the exam admits without. */
+  ticketKey: Bytes | undefined;
+}
+
+/**
+ * Throws where a later epoch was not opened for the same exam (`identity`), or with the same seat's ticket (`attestation`): each epoch has
+ * a recorder key of its own, so nothing else ties it to who began.
+ */
+export function checkSameSeat(first: CheckedOpen, later: CheckedOpen): void {
+  if (later.open.examId !== first.open.examId) {
+    throw new ProtocolError('identity', 'an epoch of another exam');
+  }
+  const isSame =
+    first.ticketKey && later.ticketKey ? equal(first.ticketKey, later.ticketKey) : first.ticketKey === later.ticketKey;
+  if (!isSame) throw new ProtocolError('attestation', 'an epoch that was opened with another seat’s ticket');
 }
 
 /**
@@ -116,8 +136,8 @@ export async function checkOpen(
     throw new ProtocolError('policy', 'the recording was opened outside of the policy’s validity');
   }
   const coreHash = await openCoreHash(open.core);
-  await checkAdmission(open, coreHash, policy, opening.atMs);
-  return { open, openHash, coreHash, policy };
+  const ticketKey = await checkAdmission(open, coreHash, policy, opening.atMs);
+  return { open, openHash, coreHash, policy, ticketKey };
 }
 
 async function checkAdmission(
@@ -125,18 +145,21 @@ async function checkAdmission(
   coreHash: Bytes,
   { policy }: ParsedPolicy,
   atMs: number,
-): Promise<void> {
+): Promise<Bytes | undefined> {
   const { type, bytes } = open.attestation;
   if (type === ATTEST_TICKET) {
-    await verifyTicketAttestation(bytes, {
+    const { ticketKey } = await verifyTicketAttestation(bytes, {
       examId: open.examId,
       coreHash,
       owner: decodeIdentity(policy.owner),
       nowMs: atMs,
     });
-  } else if (policy.admission === 'ticket') {
+    return ticketKey;
+  }
+  if (policy.admission === 'ticket') {
     throw new ProtocolError('attestation', 'the exam is opened with a seat ticket, and this recording was not');
   }
+  return undefined;
 }
 
 /** Keys of one epoch: all tracks, or those that were granted. */
@@ -175,7 +198,8 @@ export async function openKeys(
     if (!equal(record.toKeyId, key.keyId)) continue;
     const policy = policies.get(toBase64Url(record.policyHash));
     if (!policy) throw new ProtocolError('grant', 'the grant names a policy that is not here');
-    await verifyGrant(record, wrap, { ...expected, sessionId: open.sessionId, epoch: open.epoch, policy, nowMs });
+    const { examId, sessionId, epoch } = open;
+    await verifyGrant(record, wrap, { ...expected, examId, sessionId, epoch, policy, nowMs });
     const secret = await openWrap(wrap, key, { ...expected, scope: record.scope, track: record.track });
     if (record.scope === SCOPE_EPOCH) return epochReader({ cek: secret, shred }, open);
     tracks.set(record.track, await hkdfBase(secret));

@@ -117,6 +117,9 @@ async function checkHeads(heads: readonly Bytes[], { open, openHash }: CheckedOp
     if (head.sessionId !== open.sessionId || head.epoch !== open.epoch) {
       throw new ProtocolError('identity', 'a head of another recording or epoch');
     }
+    if (!head.tracks.every(({ track }) => open.tracks.some((declared) => declared.track === track))) {
+      throw new ProtocolError('identity', 'a head that counts a track which the open record does not have');
+    }
     const { sessionId, epoch } = open;
     // Servers keep the newest head only: neighbours are checked where both are here.
     if (newest && head.headSeq <= newest.headSeq + 1) await checkSuccessor(newest, head);

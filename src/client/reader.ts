@@ -16,7 +16,7 @@ import { ProtocolError } from '../../crypto/format/errors.ts';
 import type { ParsedPolicy } from '../../crypto/format/policy.ts';
 import { openWholeChunk } from '../../crypto/seal/chunk.ts';
 import type { DecryptionKey } from '../../crypto/seal/identity.ts';
-import { checkPolicies, type CheckedOpen, type ProvenLife, type ReaderPins } from './epoch-check.ts';
+import { checkPolicies, checkSameSeat, type CheckedOpen, type ProvenLife, type ReaderPins } from './epoch-check.ts';
 import {
   checkLife,
   claimOf,
@@ -102,7 +102,11 @@ export class RecordingReader {
     const problems: Problem[] = [];
     const life = await checkLife(source, released, policies, problems);
     const epochs: EpochView[] = [];
-    for (const epoch of released.epochs) epochs.push(await viewEpoch(epoch, released.recordingId, policies, life));
+    for (const epoch of released.epochs) {
+      const view = await viewEpoch(epoch, released.recordingId, policies, life);
+      requireSameSeat(epochs[0], view);
+      epochs.push(view);
+    }
     if (key) {
       for (const view of epochs) await unlock(view, key, policies, nowMs);
       const isLocked = ({ keys, keyError }: EpochView) => !keys && keyError instanceof ClientError;
@@ -401,6 +405,18 @@ function guess({ header: low }: ChunkHead, { header: high }: ChunkHead, atMs: nu
   const share = step < 3 ? (atMs - low.startMs) / Math.max(1, high.startMs - low.startMs) : 0.5;
   const seq = low.seq + Math.floor(share * (high.seq - low.seq));
   return Math.min(Math.max(seq, low.seq + 1), high.seq - 1);
+}
+
+/** Shuts an epoch that somebody else opened, or that was opened for another exam. */
+function requireSameSeat(first: EpochView | undefined, view: EpochView): void {
+  if (!first?.checked || !view.checked) return;
+  try {
+    checkSameSeat(first.checked, view.checked);
+  } catch (error) {
+    if (!(error instanceof ProtocolError)) throw error;
+    view.problems.push({ code: error.code, message: error.message });
+    view.checked = undefined;
+  }
 }
 
 function mediaChunk({ header }: ChunkHead, bytes: Bytes): MediaChunk {

@@ -11,6 +11,7 @@ import {
   encodeOpenBody,
   encodeOpenCore,
   NO_ATTESTATION,
+  type Attestation,
   openCoreHash,
   openHash,
   parseOpen,
@@ -48,7 +49,6 @@ export const hybrid = await decryptionKeyFromSeed(2, sequence(32, 0xb0));
 /** The key of the reader who came later. */
 export const later = await decryptionKeyFromSeed(2, sequence(32, 0xc0));
 export const GRANTED_TRACK = 1;
-const seat = await signerFromSeed(sequence(32, 0x70));
 export const pinnedOwner = await ownerHash(owner.publicKey);
 
 const logKey = nacl.sign.keyPair.fromSeed(sequence(32, 0xf0));
@@ -102,7 +102,7 @@ async function makeEpoch(
   prevHead: Bytes,
   policyHash: Bytes,
   wider: ParsedPolicy,
-  hasTicket: boolean,
+  seat: number,
   files: Files,
 ) {
   const recorder = await signerFromSeed(sequence(32, 0x80 + epoch));
@@ -118,11 +118,7 @@ async function makeEpoch(
   const context = { role: 1, scope: 1, track: 0, coreHash: await openCoreHash(core) } as const;
   const wraps = [await sealWrap(secrets.cek, box, context), await sealWrap(secrets.cek, hybrid, context)];
   const hashes = await Promise.all(wraps.map(wrapHash));
-  const ticket = await encodeTicket(
-    { examId, seat: 'seat 7', ticketKey: seat.publicKey, accommodations: '{"extra_minutes":30}', expiresMs: NOW + 1e7 },
-    owner.signer,
-  );
-  const attestation = hasTicket ? await attestWithTicket(ticket, context.coreHash, seat) : NO_ATTESTATION;
+  const attestation = await attest(seat, context.coreHash);
   const openBytes = await signOpen(encodeOpenBody(core, hashes, attestation), recorder);
   const openDigest = await openHash(parseOpen(openBytes));
   const at = `epochs/${epoch}`;
@@ -194,8 +190,15 @@ async function makeEpoch(
   return { openDigest, newest: await headHash(parseHead(second)) };
 }
 
-/** The files of a complete recording, by path. */
-export async function makeCaseFile({ hasTicket = true } = {}): Promise<Files> {
+async function attest(seat: number, coreHash: Bytes): Promise<Attestation> {
+  if (seat === 0) return NO_ATTESTATION;
+  const holder = await signerFromSeed(sequence(32, 0x70 + seat));
+  const fields = { examId, seat: `seat ${seat}`, ticketKey: holder.publicKey, accommodations: '{"extra_minutes":30}' };
+  return attestWithTicket(await encodeTicket({ ...fields, expiresMs: NOW + 1e7 }, owner.signer), coreHash, holder);
+}
+
+/** The files of a complete recording, by path. `seats`: whose ticket opens each epoch; 0: nobody's. */
+export async function makeCaseFile({ seats = [7, 7] } = {}): Promise<Files> {
   const files: Files = new Map();
   const policyBytes = await encodePolicy(policy, [owner.signer]);
   const { policyHash } = await parsePolicy(policyBytes);
@@ -211,7 +214,7 @@ export async function makeCaseFile({ hasTicket = true } = {}): Promise<Files> {
   let prevHead: Bytes = new Uint8Array(32);
   const entries: Bytes[] = [];
   for (const epoch of MEDIA.keys()) {
-    const made = await makeEpoch(epoch, prevHead, policyHash, wider, hasTicket, files);
+    const made = await makeEpoch(epoch, prevHead, policyHash, wider, seats[epoch]!, files);
     prevHead = made.newest;
     const open_hash = toBase64Url(made.openDigest);
     entries.push(utf8(JSON.stringify(epoch === 0 ? opened(open_hash, policyHash) : reopened(epoch, open_hash))));

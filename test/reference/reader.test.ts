@@ -196,7 +196,13 @@ describe('a case file', () => {
   });
 
   test('is refused where the exam wants a ticket and the recording was opened without, by both readers', async () => {
-    writeCaseFile(folder, await makeCaseFile({ hasTicket: false }));
+    writeCaseFile(folder, await makeCaseFile({ seats: [0, 0] }));
+    expect(read(box)).toMatchObject({ verdict: 'INVALID', refusals: ['attestation'] });
+    expect((await readByClient(box)).verdict).toBe('INVALID');
+  });
+
+  test('is refused where somebody else went on in the student’s place, with an honest ticket of their own', async () => {
+    writeCaseFile(folder, await makeCaseFile({ seats: [7, 8] }));
     expect(read(box)).toMatchObject({ verdict: 'INVALID', refusals: ['attestation'] });
     expect((await readByClient(box)).verdict).toBe('INVALID');
   });

@@ -84,12 +84,14 @@ export class CaseFile {
     const epochs = this.#numbers('', 'epochs');
     must(epochs.length > 0 && epochs.every((epoch, i) => epoch === i) && logged.size === epochs.length, 'log');
     let before: { open: Open; newest: Head | undefined } | undefined;
+    let seat: string | undefined;
     for (const epoch of epochs) {
       const open = readOpen(this.#file('epochs', epoch, 'open.bin'));
       must(open.session.toString('base64url') === id && open.epoch === epoch, 'identity');
       const opening = logged.get(epoch);
       must(opening?.open_hash === open.hash.toString('base64url'), 'log');
-      this.#checkOpen(open, opening);
+      const ticket = this.#checkOpen(open, opening);
+      must((seat ??= ticket) === ticket, 'attestation');
       if (before) this.#checkContinuation(before, open);
       const keys = this.#options.key && this.#keys(open, this.#options.key);
       const newest = this.#heads(open);
@@ -106,9 +108,12 @@ export class CaseFile {
   /** Step 2: by epoch, the opening as the log proves it. */
   #openings({ log }: Policy, recordingId: string): Map<number, OpeningEntry> {
     const openings = new Map<number, OpeningEntry>();
+    const checkpoints = new Set<string>();
     for (const index of this.#numbers('.json', 'log', 'proofs')) {
       const bytes = this.#file('log', 'proofs', `${index}.json`);
-      must(checkProof(bytes, this.#file('log', 'proofs', `${index}.tlog-proof`).toString(), log) === index, 'log');
+      const proof = this.#file('log', 'proofs', `${index}.tlog-proof`).toString();
+      must(checkProof(bytes, proof, log) === index, 'log');
+      must(checkpoints.add(proof.slice(proof.indexOf('\n\n'))).size === 1, 'log');
       const entry = JSON.parse(bytes.toString()) as OpeningEntry;
       must((entry.recording ?? recordingId) === recordingId, 'identity');
       if (entry.type !== 'recording.opened' && entry.type !== 'recording.reopened') continue;
@@ -118,8 +123,8 @@ export class CaseFile {
     return openings;
   }
 
-  /** Step 3: the policy that OPEN names, its window, its floor, and how the student was let in. */
-  #checkOpen(open: Open, { at }: OpeningEntry): void {
+  /** Step 3: the policy that OPEN names, its window, its floor, and by which ticket the student was let in. */
+  #checkOpen(open: Open, { at }: OpeningEntry): string {
     const { policy } = this.#policies.get(open.policyHash.toString('hex')) ?? {};
     must(policy !== undefined, 'policy');
     must(open.exam.toString('base64url') === policy.exam_id, 'identity');
@@ -128,7 +133,8 @@ export class CaseFile {
     const { type, bytes } = open.attestation;
     must(type === 3 || policy.admission === 'link', 'attestation');
     const owner = readIdentity(policy.owner);
-    if (type === 3) checkTicket(bytes, { examId: policy.exam_id, owner, coreHash: open.coreHash, at });
+    if (type !== 3) return '';
+    return checkTicket(bytes, { examId: policy.exam_id, owner, coreHash: open.coreHash, at }).toString('hex');
   }
 
   /** An epoch names the newest head before it, or the OPEN where there was none; a later head than we have is a gap. */
@@ -175,6 +181,10 @@ export class CaseFile {
     let newest: Head | undefined;
     for (const seq of this.#numbers('.bin', 'epochs', open.epoch, 'heads')) {
       newest = readHead(this.#file('epochs', open.epoch, 'heads', `${seq}.bin`), open, newest, { maySkip: true });
+      must(
+        [...newest.tracks.keys()].every((track) => open.tracks.includes(track)),
+        'identity',
+      );
     }
     return newest;
   }

@@ -47,7 +47,7 @@ export function readOpen(record: Buffer) {
 export function checkTicket(
   attest: Buffer,
   { examId, owner, coreHash, at }: { examId: string; owner: Buffer; coreHash: Buffer; at: number },
-): void {
+): Buffer {
   const f = new Fields(attest, 'ZRTK');
   const [exam, seat, key, accommodations] = [f.take(16), f.take(f.int(1)), f.take(32), f.take(f.int(2))];
   const expiresMs = f.int(8);
@@ -58,6 +58,7 @@ export function checkTicket(
   must(exam.toString('base64url') === examId && at < expiresMs, 'attestation');
   must(signatureHolds(owner, Buffer.concat([ds('sig/ticket'), hash]), signature), 'attestation');
   must(signatureHolds(key, Buffer.concat([ds('sig/ticket-use'), coreHash]), use), 'attestation');
+  return key;
 }
 
 /** Section 7, before any crypto: the fields, and exactly the lengths of the suite. */
@@ -129,6 +130,7 @@ export function checkGrant(
   const readers = policy.recipients.map((reader) => ({ ...reader, identity: readIdentity(reader.identity) }));
   const reader = readers.find(({ key_id }) => key_id === grant.keyId.toString('base64url'));
   must(same(grant.policyHash, hash) && same(grant.wrapHash, sha256(wrap)), 'grant');
+  must(policy.exam_id === open.exam.toString('base64url'), 'grant');
   must(
     readers.some(({ identity }) => same(identity, grant.from)),
     'grant',

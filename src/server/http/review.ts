@@ -135,6 +135,7 @@ export function reviewRoutes(ports: Ports): Hono {
       throw new ServerError('grant-refused', 'the grant names an epoch or a policy that is not here');
     const open = parseOpen(view.epoch.open);
     await verifyGrant(grant, wrap, {
+      examId: recording.examId,
       sessionId: recording.id,
       epoch: view.epoch.epoch,
       coreHash: await openCoreHash(open.core),

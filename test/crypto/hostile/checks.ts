@@ -83,6 +83,7 @@ export async function check(input: HostileInput, given: HostileBases, delivery: 
       return;
     case 'grant':
       await verifyGrant(parseGrant(resolve(input.record, bases)), resolve(input.wrap, bases), {
+        examId: known.open.examId,
         sessionId: known.open.sessionId,
         epoch: known.open.epoch,
         coreHash: known.coreHash,

@@ -170,6 +170,14 @@ export async function policyCases(): Promise<void> {
     'names another policy',
     await grantCase({ policyHash: sequence(32, 1) }, owner.signer),
   );
+  const elsewherePolicy = await signPolicyBody(bodyOf({ ...policy, exam_id: otherSession }), [owner.signer]);
+  const elsewhereHash = await hash('policy', bodyOf({ ...policy, exam_id: otherSession }));
+  add(
+    'grant-other-exam',
+    'grant',
+    'under the policy of another exam of the same owner and readers',
+    await grantCase({ policyHash: elsewhereHash }, owner.signer, { policy: blob(elsewherePolicy) }),
+  );
   add(
     'grant-other-session',
     'identity',
