@@ -1,10 +1,10 @@
 /** Lists that the API answers in pages, one item after the other. */
 import type { z } from 'zod';
-import type { policyResponse, RecordingSummary } from '../../schema/api.ts';
+import type { policySummary, RecordingSummary } from '../../schema/api.ts';
 import type { Api } from './api.ts';
 
 /** The newest policy of each exam; not yet verified. */
-export async function* examsOf(api: Api): AsyncGenerator<z.infer<typeof policyResponse>> {
+export async function* examsOf(api: Api): AsyncGenerator<z.infer<typeof policySummary>> {
   let cursor: string | undefined;
   do {
     const page = await api.exams(cursor);
