@@ -228,5 +228,5 @@ describe('key revoke', () => {
     expect(updated.error).toContain('left out: instructor');
     expect(await cli.must(['exam', 'show'])).not.toContain(id);
     expect((await cli.run(['exam', 'update', '--key', 'first.key'])).exit).toBe(64);
-  });
+  }, 180_000);
 });

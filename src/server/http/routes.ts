@@ -86,7 +86,7 @@ export const ROUTES = {
     access: ['instructor'],
     request: api.publishPolicyRequest,
     answers: { 200: api.publishPolicyResponse, 201: api.publishPolicyResponse },
-    errors: ['policy-refused', 'policy-conflict', 'record-refused'],
+    errors: ['policy-refused', 'policy-conflict', 'key-revoked', 'record-refused'],
     again: 'same',
   },
   'GET /v1/exams': {
@@ -177,7 +177,7 @@ export const ROUTES = {
     access: ['instructor'],
     request: api.releaseRequest,
     answers: { 200: api.releaseResponse },
-    errors: ['reader-unknown', 'storage-unavailable', 'share-unsettled', ...GONE, 'not-found'],
+    errors: ['reader-unknown', 'key-revoked', 'storage-unavailable', 'share-unsettled', ...GONE, 'not-found'],
     again: 'anew',
   },
   'POST /v1/recordings/:id/downloads': {
@@ -193,7 +193,7 @@ export const ROUTES = {
     access: ['instructor'],
     request: api.grantRequest,
     answers: { 200: api.positionResponse, 201: api.positionResponse },
-    errors: ['grant-refused', 'record-refused', ...GONE, 'not-found'],
+    errors: ['grant-refused', 'key-revoked', 'record-refused', ...GONE, 'not-found'],
     again: 'same',
   },
   'POST /v1/recordings/:id/exports': {
@@ -265,7 +265,7 @@ export const ROUTES = {
     access: ['instructor'],
     request: api.enrolKeyRequest,
     answers: { 200: api.positionResponse, 201: api.positionResponse },
-    errors: ['key-refused', 'record-refused'],
+    errors: ['key-refused', 'key-revoked', 'record-refused'],
     again: 'same',
   },
   'GET /v1/keys/:identity': {

@@ -40,7 +40,15 @@ const request: GrantRequest = {
   ...{ toKeyId: colleagueKey.keyId, grantedMs: NOW, expiresMs: NOW + 1000 },
 };
 const expectation = {
-  ...{ examId: known.open.examId, sessionId: known.open.sessionId, epoch: 0, coreHash: known.coreHash, minSuite: 1, policy: parsed, nowMs: NOW },
+  ...{
+    examId: known.open.examId,
+    sessionId: known.open.sessionId,
+    epoch: 0,
+    coreHash: known.coreHash,
+    minSuite: 1,
+    policy: parsed,
+    nowMs: NOW,
+  },
 };
 
 test('a colleague who was granted the epoch opens what the owner opens', async () => {
