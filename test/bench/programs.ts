@@ -87,6 +87,7 @@ export class Workshop {
     const data = this.path(name);
     const child = this.keep(process.execPath, [...TSX, join(ROOT, 'src/node.ts')], {
       ZEROREEL_DATA: data,
+      ZEROREEL_ADMIN_TOKEN_FILE: join(data, 'admin.token'),
       ZEROREEL_PORT: '0',
       ZEROREEL_BUCKET_PORT: '0',
       ...settings,
