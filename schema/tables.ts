@@ -306,6 +306,11 @@ export const examPeople = sqliteTable(
   ],
 );
 
+export const bookmarks = sqliteTable('bookmarks', {
+  name: text('name').primaryKey(),
+  place: text('place').notNull(),
+});
+
 export const leases = sqliteTable('leases', {
   name: text('name').primaryKey(),
   holder: text('holder').notNull(),

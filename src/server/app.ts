@@ -29,15 +29,20 @@ export interface AppOptions {
   pages?: Hono | undefined;
   /** The origin under which people reach the service; without one only pages of its own machine can sign in by identity. */
   publicUrl?: string | undefined;
+  /** Whether a recording is opened only in a bucket that was lately found fit: where no start could refuse an unfit one. */
+  isAttestedFirst?: boolean;
 }
 
-export function createApp(ports: Ports, { report = () => undefined, pages, publicUrl }: AppOptions = {}): Hono {
+export function createApp(
+  ports: Ports,
+  { report = () => undefined, pages, publicUrl, isAttestedFirst = false }: AppOptions = {},
+): Hono {
   const { store, bucket, clock, signer } = ports;
   const app = new Hono();
 
   deprecate(app);
   app.route('/v1', examRoutes(ports));
-  app.route('/v1', recordingRoutes(ports));
+  app.route('/v1', recordingRoutes(ports, isAttestedFirst));
   app.route('/v1', reviewRoutes(ports));
   app.route('/v1', staffRoutes(ports));
   app.route('/v1', sessionRoutes(ports, publicUrl));

@@ -61,6 +61,10 @@ export const ERRORS = {
   // the machine
   'storage-unavailable': [503, 'The object store does not answer; nothing was acknowledged. Try again.'],
   'share-unsettled': [503, 'Written, but not seen everywhere yet: a vault that settles slowly. Try again.'],
+  'storage-unattested': [
+    503,
+    'Nobody has found lately that the bucket can keep what is promised; no recording begins. Try again in a minute.',
+  ],
   'storage-full': [507, 'The disk is full; nothing was written.'],
   busy: [503, 'The database is busy; nothing was written. Try again.'],
   internal: [500, 'Something failed here; nothing was acknowledged.'],

@@ -3,6 +3,7 @@
  * true when a call returns; every adapter of a port passes the one contract suite under `test/server/adapters`.
  */
 import type { Bytes } from '../../crypto/format/bytes.ts';
+import type { Budget } from './budget.ts';
 import type { Store } from './store.ts';
 
 export type { Store } from './store.ts';
@@ -134,4 +135,6 @@ export interface Ports {
   bucket: Bucket;
   clock: Clock;
   signer: Signer;
+  /** What this run may still do; absent where nothing limits it. */
+  budget?: Budget;
 }

@@ -350,6 +350,9 @@ export interface Store {
    */
   lease(name: string, holder: string, now: number, untilMs: number): Promise<boolean>;
   unlease(name: string, holder: string): Promise<void>;
+  /** What a job last kept under this name; undefined where it kept nothing. */
+  bookmark(name: string): Promise<string | undefined>;
+  setBookmark(name: string, place: string | undefined): Promise<void>;
 
   /** Which of these epochs exist: what the vault's sweep asks before it destroys a share. */
   existingEpochs(

@@ -8,10 +8,13 @@ import { join } from 'node:path';
 import type { z } from 'zod';
 import { toBase64Url, type Bytes } from '../../crypto/format/bytes.ts';
 import type * as api from '../../schema/api.ts';
+import { startEmbeddedBucket } from '../../src/server/adapters/embedded-bucket/index.ts';
 import { start, type RunningServer } from '../../src/node.ts';
 import type { Config } from '../../src/server/config.ts';
 import { expectDocumented } from './contract.ts';
 import type { Clock } from '../../src/server/ports.ts';
+import { type Isolate, type RunningWorker, startWorker, toldBy } from '../workerd/running.ts';
+import { HEADERS } from '../workerd/strings.ts';
 import { makeExam, TestRecorder, type ExamOptions, type SealedChunk, type TestExam } from './recorder.ts';
 
 export const MINUTE_MS = 60_000;
@@ -31,6 +34,13 @@ export class TestClock implements Clock {
   }
 }
 
+/** Where a stage's server runs. A test file that sets `runtime.name` before it loads others lets these run there. */
+export const runtime: { name: 'Node' | 'workerd' } = { name: 'Node' };
+
+/** For the title of a test that cannot run everywhere: `reason` says why not in workerd. */
+export const nodeOnly = (reason: string) =>
+  runtime.name === 'Node' ? { isSkipped: false, why: '' } : { isSkipped: true, why: `: not in workerd, ${reason}` };
+
 export interface Answer {
   status: number;
   headers: Headers;
@@ -48,6 +58,9 @@ export interface CallOptions {
 export type UploadAnswer = z.infer<typeof api.uploadsResponse>['uploads'][number];
 export type SignedUpload = Extract<UploadAnswer, { state: 'signed' }>;
 
+/** Stages in workerd by their address: its clock goes with each request, and what it reports comes with the answer. */
+const attached = new Map<string, { clock: Clock; reported: unknown[] }>();
+
 /** One request; never throws for a status. */
 export async function call(
   url: string,
@@ -56,15 +69,18 @@ export async function call(
   { token, body, headers = {} }: CallOptions = {},
 ): Promise<Answer> {
   const isRaw = typeof body === 'string' || body instanceof Uint8Array;
+  const strings = attached.get(url);
   const response = await fetch(`${url}${path}`, {
     method,
     headers: {
+      ...(strings && { [HEADERS.now]: String(strings.clock.now()) }),
       ...(token !== undefined && { authorization: `Bearer ${token}` }),
       ...(body !== undefined && { 'content-type': 'application/json' }),
       ...headers,
     },
     ...(body !== undefined && { body: isRaw ? (body as string | Bytes) : JSON.stringify(body) }),
   });
+  strings?.reported.push(...toldBy(response.headers).reported);
   const text = await response.text();
   const isJson = /[/+]json/.test(response.headers.get('content-type') ?? '');
   const answer = {
@@ -112,7 +128,7 @@ export interface StageOptions {
 
 export class Stage {
   readonly clock: TestClock;
-  readonly server: RunningServer;
+  readonly server: Pick<RunningServer, 'url' | 'ports' | 'close'> & Pick<RunningServer, 'jobs'>;
   readonly dataDir: string;
   /** The first administrator's token. */
   readonly admin: string;
@@ -150,9 +166,15 @@ export class Stage {
       reported.push(error);
       options.report?.(error);
     };
+    const ownsFolder = options.dataDir === undefined;
+    if (runtime.name === 'workerd') {
+      const { server, admin } = await inWorkerd(config, clock);
+      attached.set(server.url, { clock, reported });
+      return new Stage({ clock, server, dataDir, admin, reported }, ownsFolder);
+    }
     const server = await start({ config, clock, report, isScheduled: false });
     const admin = readFileSync(join(dataDir, 'admin.token'), 'utf8').trim();
-    return new Stage({ clock, server, dataDir, admin, reported }, options.dataDir === undefined);
+    return new Stage({ clock, server, dataDir, admin, reported }, ownsFolder);
   }
 
   async stop(): Promise<void> {
@@ -264,4 +286,63 @@ export interface Holdings {
   shares: { recordingId: string; epoch: number }[];
   tokens: unknown[];
   objects: Record<string, number>;
+}
+
+/** Deployments by their stages' folder: stages that share one are isolates of one deployment. */
+const deployments = new Map<string, { worker: Promise<RunningWorker>; free: number[]; open: number }>();
+const ISOLATES = 2;
+
+async function inWorkerd({ dataDir, storage, bucket: name, logOrigin }: Config, clock: Clock) {
+  let deployment = deployments.get(dataDir);
+  if (!deployment) {
+    const free = Array.from({ length: ISOLATES }, (_, index) => index);
+    deployment = { worker: startDeployment(), free, open: 0 };
+    deployments.set(dataDir, deployment);
+  }
+  const { worker, free } = deployment;
+  const isolate = free.shift()!;
+  deployment.open++;
+  const running = await worker;
+  const own = running.isolates[isolate]!;
+  const close = async () => {
+    attached.delete(own.url);
+    if (--deployment.open > 0) return;
+    deployments.delete(dataDir);
+    await running.close();
+  };
+  return { server: { url: own.url, ports: running.ports, jobs: jobsOf(own), close }, admin: running.adminToken };
+
+  async function startDeployment(): Promise<RunningWorker> {
+    if (storage.kind === 's3') {
+      const { endpoint, credentials } = storage;
+      return startWorker({ clock, bucket: { endpoint, credentials, name }, logOrigin, isolates: ISOLATES });
+    }
+    const credentials = { accessKeyId: 'AKTEST', secretAccessKey: 'a secret of this test' };
+    const embedded = await startEmbeddedBucket({ dir: join(dataDir, 'bucket'), credentials, buckets: [name], clock });
+    const { endpoint } = embedded;
+    const started = await startWorker({
+      clock,
+      bucket: { endpoint, credentials, name },
+      logOrigin,
+      isolates: ISOLATES,
+    });
+    const closeBoth = async () => {
+      await started.close();
+      await embedded.close();
+    };
+    return { ...started, close: closeBoth };
+  }
+}
+
+function jobsOf(isolate: Isolate): RunningServer['jobs'] {
+  return {
+    publish: () => isolate.run('publish'),
+    purge: () => isolate.run('purge'),
+    abandon: () => isolate.run('abandon'),
+    heartbeat: () => isolate.run('heartbeat'),
+    sweep: () => isolate.run('sweep'),
+    attest: () => isolate.run('attest'),
+    scrub: () => isolate.run('scrub'),
+    witness: () => Promise.reject(new Error('the timetable asks witnesses')),
+  };
 }

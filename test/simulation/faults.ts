@@ -61,7 +61,7 @@ export const FAULTS: readonly PlantedFault[] = [
     'purge deletes objects before the intent is in the log',
     PURGE,
     INTEND_AND_SHRED,
-    `await emptyPrefix(ports, recording.id); ${INTEND_AND_SHRED}`,
+    `await emptyPrefix(ports, recording.id, renew); ${INTEND_AND_SHRED}`,
   ),
   fault(
     'purge deletes under too short a prefix',

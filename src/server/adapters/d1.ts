@@ -15,15 +15,20 @@ interface D1Prepared {
   raw(): Promise<unknown[][]>;
 }
 
-export function openD1Store(binding: D1Binding): Store {
-  return sqlStore(new D1Driver(binding));
+/** Told of every call, with its statements: a Worker's invocation may make so many and no more. */
+export type WatchCalls = (statements: readonly Statement[]) => void;
+
+export function openD1Store(binding: D1Binding, watch: WatchCalls = () => undefined): Store {
+  return sqlStore(new D1Driver(binding, watch));
 }
 
 class D1Driver implements SqlDriver {
   readonly #binding: D1Binding;
+  readonly #watch: WatchCalls;
 
-  constructor(binding: D1Binding) {
+  constructor(binding: D1Binding, watch: WatchCalls) {
     this.#binding = binding;
+    this.#watch = watch;
   }
 
   #bind({ sql, params }: Statement): D1Prepared {
@@ -31,6 +36,7 @@ class D1Driver implements SqlDriver {
   }
 
   async all(statement: Statement): Promise<Row[]> {
+    this.#watch([statement]);
     try {
       return (await this.#bind(statement).raw()).map(fromD1);
     } catch (error) {
@@ -39,6 +45,7 @@ class D1Driver implements SqlDriver {
   }
 
   async batch(statements: readonly Statement[]): Promise<Row[][] | undefined> {
+    this.#watch(statements);
     try {
       const done = await this.#binding.batch(statements.map((statement) => this.#bind(statement)));
       // A batch gives rows as objects; their members keep the order of the columns.

@@ -48,6 +48,8 @@ export interface S3BucketOptions {
   timeoutMs?: number;
   /** Attempts for each request, the first one included. Default 3. */
   attempts?: number;
+  /** Told of every request before it is sent, repeated ones too. */
+  watch?: () => void;
 }
 
 /** As many keys as S3 puts into one page and takes in one DeleteObjects. */
@@ -87,6 +89,10 @@ export function createS3Bucket(options: S3BucketOptions): Bucket {
       socketTimeout: timeoutMs,
     },
   });
+  const { watch } = options;
+  if (watch) {
+    client.middlewareStack.add((next) => async (sent) => (watch(), next(sent)), { step: 'deserialize', name: 'watch' });
+  }
   const presign = createPresigner({ credentials, region, endpoint: publicOriginOf(options) });
   const pathOf = (key: string): string => (pathStyle ? `/${bucket}/${key}` : `/${key}`);
 

@@ -52,9 +52,9 @@ interface ShareName {
   writtenMs: number;
 }
 
-/** Throws `StoreError`. */
-export function openKvVault(binding: KvBinding, horizonMs: number): Vault {
-  const kv = guarded(binding);
+/** Throws `StoreError`. `watch` is told of every call. */
+export function openKvVault(binding: KvBinding, horizonMs: number, watch: () => void = () => undefined): Vault {
+  const kv = guarded(binding, watch);
 
   async function under(prefix: string): Promise<ShareName[]> {
     const found: ShareName[] = [];
@@ -136,8 +136,9 @@ function parseName(name: string): ShareName {
 }
 
 /** KV tells its errors apart by their text only; 429 is what a second write to a name within a second gets. */
-function guarded(kv: KvBinding): KvBinding {
+function guarded(kv: KvBinding, watch: () => void): KvBinding {
   const attempt = async <T>(work: () => Promise<T>): Promise<T> => {
+    watch();
     try {
       return await work();
     } catch (error) {

@@ -35,7 +35,7 @@ import {
   requireUploading,
 } from '../core/uploading.ts';
 import { ServerError } from '../errors.ts';
-import { createBodyCheck } from '../jobs/attest.ts';
+import { createBodyCheck, requireAttested } from '../jobs/attest.ts';
 import { reportAnomaly } from '../jobs/anomaly.ts';
 import type { Ports } from '../ports.ts';
 import { logSigner } from '../signing.ts';
@@ -49,7 +49,7 @@ interface EpochView {
   tracks: TrackRow[];
 }
 
-export function recordingRoutes(ports: Ports): Hono {
+export function recordingRoutes(ports: Ports, isAttestedFirst = false): Hono {
   const { store, vault, bucket, clock } = ports;
   const findAltered = createBodyCheck(ports);
   const routes = new Hono();
@@ -71,6 +71,7 @@ export function recordingRoutes(ports: Ports): Hono {
     const existing = await store.epoch(sessionId, epoch);
     if (existing) return c.json(await answerAgain(existing, body, now));
 
+    if (isAttestedFirst) await requireAttested(ports);
     const { policy } = await parsePolicy(newest.bytes);
     const opening = await verifyOpening(body, { policy, policyHash: newest.policyHash }, now);
 

@@ -22,9 +22,10 @@ export async function abandon(ports: Ports): Promise<number> {
       const now = ports.clock.now();
       const page = await ports.store.idle(now - RESUME_WINDOW_MS, now, PAGE);
       let progress = 0;
-      failed = await eachSafely(page, renew, async (recording) => {
+      const outcome = await eachSafely(page, renew, async (recording) => {
         if (await endSilent(ports, recording, 'silent')) progress++;
       });
+      failed = outcome.failed;
       ended += progress;
       // A page without progress was resumed or ended by somebody else meanwhile; the next run looks again.
       if (page.length < PAGE || progress === 0) return;

@@ -15,12 +15,19 @@ import {
   weaknesses,
 } from '../core/attestation.ts';
 import { CLOCK_SKEW_MS } from '../core/retention.ts';
+import { ServerError } from '../errors.ts';
 import type { Bucket, Clock, Ports, Store } from '../ports.ts';
 import { StartRefusal } from '../start-refusal.ts';
 import { BUCKET, closeAnomalies, reportAnomaly } from './anomaly.ts';
 
 /** How long a server may go on with what it knew of the bucket. */
 const KNOWN_FOR_MS = 60_000;
+
+/** Bookmark: when the bucket was last found fit. */
+const FOUND_FIT = 'attest: found fit';
+
+/** Looked at every hour; a store that does not answer for a day is no place for a new recording. */
+const FIT_FOR_MS = 24 * 3_600_000;
 
 /** Throws `StartRefusal` for a bucket in which the promises would be false; whatever it is, the log knows of it first. */
 export async function attest(
@@ -39,6 +46,8 @@ export async function attest(
   if (isAstray(fresh)) await reportAnomaly(ports, BUCKET, 'clock-stepped', 1);
   else await closeAnomalies(ports, BUCKET, (kind) => (kind === 'clock-stepped' ? 'repaired' : undefined));
   const findings = judge(probed);
+  const isFit = findings.every(({ state }) => state !== 'bad');
+  await store.setBookmark(FOUND_FIT, isFit ? String(clock.now()) : undefined);
   requireFit(findings);
   return findings;
 }
@@ -56,6 +65,23 @@ export async function cautiousClock({ store, clock }: Ports): Promise<Clock> {
   const { last } = await newestAttestation(store);
   const behindMs = last && isAstray(last) ? Math.max(0, -last.clock_skew_ms!) : 0;
   return { now: () => clock.now() - behindMs };
+}
+
+/**
+ * For a server that has no start at which it could refuse: no recording is opened in a bucket that was not lately found fit. What is open
+ * already goes on, because what is recorded now cannot be recorded again.
+ */
+export async function requireAttested({ store, clock }: Ports): Promise<void> {
+  const found = await store.bookmark(FOUND_FIT);
+  if (found !== undefined && Math.abs(clock.now() - Number(found)) < FIT_FOR_MS) return;
+  throw new ServerError('storage-unattested', 'the bucket was not lately found fit to keep recordings', {
+    hint: 'the server looks at it every minute until it is; `zeroreel doctor --bucket` shows what is wrong',
+  });
+}
+
+/** Whether it is time to look: hourly is the timetable's, and at once where nothing is known. */
+export async function isAttested({ store }: Ports): Promise<boolean> {
+  return (await store.bookmark(FOUND_FIT)) !== undefined;
 }
 
 function requireFit(findings: readonly StorageFinding[]): void {

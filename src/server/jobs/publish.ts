@@ -8,15 +8,17 @@ import { leafHash, type ReadHashes, rootHash } from '../../../crypto/log/tree.ts
 import type { Bytes } from '../../../crypto/format/bytes.ts';
 import type { Ports, Store } from '../ports.ts';
 
-/** Entries that one checkpoint adds at most: bounds the memory of a publication that has fallen behind. */
-const ENTRIES_PER_CHECKPOINT = 4096;
+/** Entries that one checkpoint adds at most: bounds memory, and what D1 answers, in a publication that has fallen behind. */
+const ENTRIES_PER_CHECKPOINT = 2048;
 
-/** Brings the newest checkpoint up to the log's end; answers its size. */
-export async function publish({ store, signer, clock }: Ports): Promise<number> {
-  for (;;) {
+/** Brings the newest checkpoint up to the log's end, or as far as the budget allows; answers its size. */
+export async function publish({ store, signer, clock, budget }: Ports): Promise<number> {
+  for (let isFirst = true; ; isFirst = false) {
     const from = (await store.newestCheckpoint())?.size ?? 0;
     const entries = await store.entries(from, ENTRIES_PER_CHECKPOINT);
     if (entries.length === 0) return from;
+    // One checkpoint is always paid for; a log that is further behind catches up trigger by trigger.
+    if (!isFirst && budget?.isSpent() === true) return from;
     const size = from + entries.length;
 
     const grown = await growTiles(

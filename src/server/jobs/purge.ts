@@ -25,7 +25,8 @@ import { type AnomalyKind, closeAnomalies, openAnomalies, type Resolution, repor
 import { cautiousClock } from './attest.ts';
 import { eachSafely, type Failure } from './batch.ts';
 import { impatient } from './impatience.ts';
-import { withLease } from './lease.ts';
+import { fromBookmark } from './bookmark.ts';
+import { BudgetSpentError, withLease } from './lease.ts';
 
 export interface PurgeSummary {
   due: number;
@@ -44,6 +45,9 @@ const PAGE = 100;
 /** How often one run lists a prefix and deletes what it finds before it leaves the rest to the next run. */
 const MOST_PASSES = 5;
 const KEYS_PER_DELETE = 1000;
+
+/** Steps of up to a thousand objects that an erasure takes while its caller waits. */
+const ERASURE_STEPS = 50;
 
 /** A lifecycle rule behind the purge may act this long after `delete_by` (doctor: 31 days against 30). */
 const BACKSTOP_MS = 24 * 60 * 60_000;
@@ -69,41 +73,105 @@ async function deleteDue(
 ): Promise<void> {
   const ports = impatient(patient);
   const { store, clock } = ports;
-  const run = newId();
-  const started = () => store.append([{ v: 1, type: 'run.started', at: clock.now(), job: 'purge', run }]);
-  if (isAlwaysLogged) await started();
+  const log = { run: newId(), isStarted: false };
+  const start = async () => {
+    if (log.isStarted) return;
+    log.isStarted = true;
+    await store.append([{ v: 1, type: 'run.started', at: clock.now(), job: 'purge', run: log.run }]);
+  };
+  if (isAlwaysLogged) await start();
+  const work: Work = { summary, renew, start, shredded: new Set() };
   // All keys before the first object: a bucket that is slow or silent delays no key of the last recording in the queue.
-  const shredded = new Set<string>();
-  for await (const page of duePages(ports)) {
-    if (summary.due === 0 && !isAlwaysLogged) await started();
-    summary.due += page.length;
-    const failed = await eachSafely(page, renew, async (recording) => {
+  const shredded: { to?: Place } = {};
+  const areKeysDead = await fromBookmark<Place>(store, KEYS, (from, keep) => {
+    if (from) shredded.to = from;
+    return shredDue(ports, work, from, (place) => {
+      keep((shredded.to = place));
+    });
+  });
+  const areObjectsGone =
+    areKeysDead && (await fromBookmark<Place>(store, OBJECTS, (from, keep) => destroyDue(patient, work, from, keep)));
+  // Whose keys are dead is not asked again for as long as runs are cut short: or a backlog would leave no time for its objects.
+  if (areKeysDead && !areObjectsGone && shredded.to) await store.setBookmark(KEYS, JSON.stringify(shredded.to));
+  if (!log.isStarted) return;
+  const { due, deleted, failed } = summary;
+  const at = clock.now();
+  await store.append([
+    { v: 1, type: 'run.finished', at, job: 'purge', run: log.run, due, done: deleted, failed: failed.length },
+  ]);
+}
+
+/** Where a run is in the queue of what is due. */
+type Place = Pick<RecordingRow, 'deleteByMs' | 'id'>;
+/** Bookmarks (bookmark.ts) of the two ways through the queue. */
+const KEYS = 'purge: keys';
+const OBJECTS = 'purge: objects';
+
+interface Work {
+  summary: PurgeSummary;
+  renew: () => Promise<void>;
+  /** Logs that the run began; once. */
+  start: () => Promise<void>;
+  /** Whose keys this run destroyed. */
+  shredded: Set<string>;
+}
+
+/** Steps 1 and 2 for everything that is due, after `from`. */
+async function shredDue(
+  ports: Ports,
+  work: Work,
+  from: Place | undefined,
+  keep: (place: Place) => void,
+): Promise<void> {
+  const { summary, renew, start, shredded } = work;
+  for await (const page of duePages(ports, from)) {
+    await start();
+    const { failed, left } = await eachSafely(page, renew, async (recording) => {
       await intend(ports, recording, await reasonOf(ports, recording));
       await shred(ports, recording.id);
       shredded.add(recording.id);
     });
+    summary.due += page.length - left;
     summary.failed.push(...failed);
+    keepLast(page, left, keep);
+    // With rows left this throws: the budget is spent, and the next run begins with the first of them.
+    await renew();
   }
-  for await (const page of duePages(ports)) {
-    const ready = page.filter(({ id }) => shredded.delete(id));
-    const failed = await eachSafely(ready, renew, async (recording) => {
-      summary.objects += await destroy(patient, recording.id);
-      summary.deleted++;
-    });
-    summary.failed.push(...failed);
-  }
-  if (summary.due === 0 && !isAlwaysLogged) return;
-  const { due, deleted, failed } = summary;
-  const at = clock.now();
-  await store.append([
-    { v: 1, type: 'run.finished', at, job: 'purge', run, due, done: deleted, failed: failed.length },
-  ]);
 }
 
-async function* duePages(ports: Ports): AsyncIterable<RecordingRow[]> {
+/** Steps 3 and 4 for everything whose keys are dead, after `from`. */
+async function destroyDue(
+  ports: Ports,
+  work: Work,
+  from: Place | undefined,
+  keep: (place: Place) => void,
+): Promise<void> {
+  const { summary, renew, start, shredded } = work;
+  const failedBefore = new Set(summary.failed.map(({ recordingId }) => recordingId));
+  for await (const page of duePages(ports, from)) {
+    const ready = page.filter(({ id, state }) => state === 'purging' && !failedBefore.has(id));
+    if (ready.length > 0) await start();
+    const { failed, left } = await eachSafely(ready, renew, async (recording) => {
+      summary.objects += await destroy(ports, recording.id, renew);
+      summary.deleted++;
+    });
+    const done = ready.slice(0, ready.length - left);
+    summary.due += done.filter(({ id }) => !shredded.has(id)).length;
+    summary.failed.push(...failed);
+    keepLast(left === 0 ? page : ready, left, keep);
+    await renew();
+  }
+}
+
+function keepLast(rows: readonly RecordingRow[], left: number, keep: (place: Place) => void): void {
+  const last = rows.at(-1 - left);
+  if (last) keep({ deleteByMs: last.deleteByMs, id: last.id });
+}
+
+async function* duePages(ports: Ports, from: Place | undefined): AsyncIterable<RecordingRow[]> {
   const { store } = ports;
   const clock = await cautiousClock(ports);
-  let cursor: { deleteByMs: number; id: string } | undefined;
+  let cursor = from;
   for (;;) {
     const page = await store.due(clock.now(), PAGE, cursor);
     const last = page.at(-1);
@@ -122,7 +190,12 @@ export async function eraseNow(ports: Ports, recordingId: string): Promise<void>
   if (!recording) return;
   await intend(impatient(ports), recording, await reasonOf(ports, recording));
   await shred(ports, recordingId);
-  await destroy(ports, recordingId).catch(() => undefined);
+  let steps = 0;
+  const takeStep = async () => {
+    if (++steps > ERASURE_STEPS) throw new BudgetSpentError('the purge goes on with the rest');
+    return Promise.resolve();
+  };
+  await destroy(ports, recordingId, takeStep).catch(() => undefined);
 }
 
 /** What the log says: an erasure that crashed half-way is taken up by the purge, and stays an erasure. */
@@ -175,12 +248,14 @@ async function whatIsThere(ports: Ports, recording: RecordingRow, reason: Reason
  */
 async function reportLosses(ports: Ports, recording: RecordingRow, objects: number): Promise<void> {
   const { store, vault, clock } = ports;
-  const { id, lastEpoch, deleteByMs } = recording;
+  const { id, lastEpoch, deleteByMs, seenMs } = recording;
   const shares = (await vault.get(id)).size;
   const state = (await store.recording(id))?.state;
   if (state !== 'open' && state !== 'closed' && state !== 'abandoned') return;
   const lostShares = lastEpoch + 1 - shares;
-  if (lostShares > 0) await reportAnomaly(ports, id, 'share-missing', lostShares);
+  // What a vault does not show yet is not lost.
+  const isSettled = Math.max(0, clock.now() - seenMs) >= vault.settlesMs;
+  if (lostShares > 0 && isSettled) await reportAnomaly(ports, id, 'share-missing', lostShares);
   // A purge that comes a day late may find that the store's own lifecycle rule was quicker, as it should be.
   const isCounted = recording.state !== 'open' && clock.now() - deleteByMs < BACKSTOP_MS;
   if (isCounted && objects < recording.objects) {
@@ -199,12 +274,12 @@ async function shred({ store, vault }: Ports, id: string): Promise<void> {
 }
 
 /** Steps 3 and 4, for what opens for nobody any more; answers how many objects there were. */
-async function destroy(ports: Ports, id: string): Promise<number> {
+async function destroy(ports: Ports, id: string, renew: () => Promise<void>): Promise<number> {
   const { store, vault, clock } = ports;
   // A vault that settles slowly may show a share a little longer than it has it: then the next run goes on.
   const isShredded = (await vault.get(id)).size === 0 && (await store.wraps(id)).length === 0;
   if (!isShredded) throw new Error('keys are still there');
-  const found = await emptyPrefix(ports, id);
+  const found = await emptyPrefix(ports, id, renew);
   const [recording, epochs] = await Promise.all([store.recording(id), store.epochs(id)]);
   // Counts survive a crash half-way: keys are counted by what OPEN promised, objects by the listing before the first delete.
   const objects = Math.max(recording?.objects ?? 0, found.objects);
@@ -227,8 +302,15 @@ async function destroy(ports: Ports, id: string): Promise<number> {
   return objects;
 }
 
-/** Deletes until a listing is empty; an anomaly and a throw if it never is. Answers what was there. */
-async function emptyPrefix(ports: Ports, recordingId: string): Promise<{ objects: number; bytes: number }> {
+/**
+ * Deletes until a listing is empty; an anomaly and a throw if it never is. Answers what was there. It may be stopped at every thousand
+ * objects: what is gone is gone, and the next run lists what is left.
+ */
+async function emptyPrefix(
+  ports: Ports,
+  recordingId: string,
+  renew: () => Promise<void>,
+): Promise<{ objects: number; bytes: number }> {
   const { bucket } = ports;
   const prefix = recordingPrefix(recordingId);
   const { objects, bytes } = await tally(bucket.list(prefix));
@@ -238,6 +320,7 @@ async function emptyPrefix(ports: Ports, recordingId: string): Promise<{ objects
     found = await bucket.abortMultiparts(prefix);
     refused = [];
     for await (const batch of batches(bucket.listVersions(prefix), KEYS_PER_DELETE)) {
+      await renew();
       found += batch.length;
       refused.push(...(await bucket.deleteVersions(batch)));
     }
@@ -251,29 +334,33 @@ async function emptyPrefix(ports: Ports, recordingId: string): Promise<{ objects
 /** Step 5, in a later run than step 4. */
 async function lookAgain(ports: Ports, summary: PurgeSummary, renew: () => Promise<void>): Promise<void> {
   const { store, clock } = ports;
-  let cursor: string | undefined;
-  for (;;) {
-    const page = await store.unverified(Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER, PAGE, cursor);
-    const now = clock.now();
-    const failed = await eachSafely(page, renew, async (recording) => {
-      const isLast = mayBeVerified(recording, now);
-      if (!isLast && !mayReturnSoon(recording, now)) return;
-      if ((await isEmptyNow(ports, recording.id)) && isLast && (await settle(ports, recording.id))) summary.verified++;
-    });
-    summary.failed.push(...failed);
-    if (page.length < PAGE) return;
-    cursor = page.at(-1)!.id;
-  }
+  await fromBookmark<string>(store, 'purge: look again', async (from, keep) => {
+    for (let cursor = from; ;) {
+      const page = await store.unverified(Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER, PAGE, cursor);
+      const now = clock.now();
+      const { failed, left } = await eachSafely(page, renew, async (recording) => {
+        const isLast = mayBeVerified(recording, now);
+        if (!isLast && !mayReturnSoon(recording, now)) return;
+        const isEmpty = await isEmptyNow(ports, recording.id, renew);
+        if (isEmpty && isLast && (await settle(ports, recording.id))) summary.verified++;
+      });
+      summary.failed.push(...failed);
+      if (page.length < PAGE && left === 0) return;
+      const last = page.at(-1 - left);
+      if (last) keep((cursor = last.id));
+      await renew();
+    }
+  });
 }
 
 /** Anything that came back is an anomaly and is deleted; another look has to find nothing before it counts as gone. */
-async function isEmptyNow(ports: Ports, id: string): Promise<boolean> {
+async function isEmptyNow(ports: Ports, id: string, renew: () => Promise<void>): Promise<boolean> {
   const { bucket } = ports;
   let returned = await bucket.abortMultiparts(recordingPrefix(id));
   for await (const _ of bucket.listVersions(recordingPrefix(id))) returned++;
   if (returned === 0) return true;
   await reportAnomaly(ports, id, 'object-returned', returned);
-  await emptyPrefix(ports, id);
+  await emptyPrefix(ports, id, renew);
   return false;
 }
 

@@ -56,8 +56,10 @@ export async function scrub(ports: Ports, { isDeep = false, sample }: ScrubOptio
     await store.append([{ v: 1, type: 'run.started', at: clock.now(), job: 'scrub', run }]);
     for await (const page of sample === undefined ? everything(ports) : someOf(ports, sample)) {
       summary.recordings += page.length;
-      const failed = await eachSafely(page, renew, (recording) => examine(ports, recording, isDeep, summary));
+      const { failed, left } = await eachSafely(page, renew, (recording) => examine(ports, recording, isDeep, summary));
       summary.failed.push(...failed);
+      summary.recordings -= left;
+      if (left > 0) break;
     }
     if (sample === undefined) await findStrangers(ports, renew, summary);
     const due = summary.recordings;

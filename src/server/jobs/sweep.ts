@@ -1,5 +1,6 @@
 /** Destroys shred shares that no epoch owns: an open wrote the share and crashed before its commit. */
 import type { Ports } from '../ports.ts';
+import { fromBookmark } from './bookmark.ts';
 import { withLease } from './lease.ts';
 
 /** An open is committed or dead long before its share is this old; one that is tried again renews it. */
@@ -10,8 +11,8 @@ const PAGE = 500;
 export async function sweep(ports: Ports): Promise<number> {
   const { store, vault, clock } = ports;
   let destroyed = 0;
-  await withLease(ports, 'sweep', async (renew) => {
-    let cursor: string | undefined;
+  const lookThrough = async (renew: () => Promise<void>, from: string | undefined, keep: (place: string) => void) => {
+    let cursor = from;
     do {
       await renew();
       const before = clock.now() - ORPHAN_AFTER_MS;
@@ -24,7 +25,11 @@ export async function sweep(ports: Ports): Promise<number> {
         if (await vault.destroyEpoch(share.recordingId, share.epoch, before)) destroyed++;
       }
       cursor = page.cursor;
+      if (cursor !== undefined) keep(cursor);
     } while (cursor !== undefined);
+  };
+  await withLease(ports, 'sweep', async (renew) => {
+    await fromBookmark<string>(store, 'sweep', (from, keep) => lookThrough(renew, from, keep));
   });
   return destroyed;
 }

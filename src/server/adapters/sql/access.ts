@@ -23,6 +23,8 @@ export type AccessStore = Pick<
   | 'redeemSetup'
   | 'lease'
   | 'unlease'
+  | 'bookmark'
+  | 'setBookmark'
 >;
 
 /** Two clocks within bounds are at most this far apart (10 min either way); a lease that seems longer than that is no lease. */
@@ -151,6 +153,22 @@ export function accessStore(driver: SqlDriver, db: Reads): AccessStore {
     },
     async unlease(name, holder) {
       await driver.batch([statement('DELETE FROM leases WHERE name = ? AND holder = ?', name, holder)]);
+    },
+
+    async bookmark(name) {
+      const [row] = await driver.all(statement('SELECT place FROM bookmarks WHERE name = ?', name));
+      return row?.[0] as string | undefined;
+    },
+    async setBookmark(name, place) {
+      await driver.batch([
+        place === undefined
+          ? statement('DELETE FROM bookmarks WHERE name = ?', name)
+          : statement(
+              'INSERT INTO bookmarks (name, place) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET place = excluded.place',
+              name,
+              place,
+            ),
+      ]);
     },
   };
 }

@@ -48,6 +48,11 @@ export function appendEntry(entry: LogEntry, subject = 'recording' in entry ? en
   };
 }
 
+/** Whether a statement adds to the log. */
+export function isAppend({ sql: text }: Statement): boolean {
+  return text.startsWith('INSERT INTO log_entries');
+}
+
 /**
  * The insert of a whole row, compiled once: `insert(row)` only fills in the values. `computed` columns are not in the
  * row but in SQL, such as a sub-select that sees the statements before it in the batch.

@@ -1,0 +1,105 @@
+/**
+ * The product's Worker with strings attached, for tests: its clock is moved, its limits are small, a call of a port can be its last, and
+ * what it reports goes out with the next answer. Nothing of this is in the entry that is deployed.
+ */
+import { createWorker, type Env, type ExecutionContext, JOBS, type Usage } from '../../src/server/edge.ts';
+import { BucketError, type Ports } from '../../src/server/ports.ts';
+import { StoreError } from '../../src/server/store.ts';
+import { type Gate, throughGate } from '../simulation/gate.ts';
+import { type Appointment, decode, encode, HEADERS, type Reported } from './strings.ts';
+
+interface TestEnv extends Env {
+  TEST_LIMITS: string;
+}
+
+let now = Date.now();
+let ports: Ports | undefined;
+/** The same without the gate: what a test looks at is no call of the server's. */
+let inside: Ports | undefined;
+let calls = 0;
+let appointment: Appointment | undefined;
+let reported: Reported[] = [];
+let usages: Usage[] = [];
+
+const NEVER = new Promise<never>(() => undefined);
+
+/** Counts the calls of ports; the appointed one fails, or is never answered, before it is done or after. */
+const gate: Gate = async (door, call, perform) => {
+  const { at, end, isDone } = appointment ?? { at: -1, end: 'dies', isDone: false };
+  if (calls++ !== at) return perform();
+  if (isDone) await perform();
+  reported.push({ name: 'Appointed', message: `${door}.${call}` });
+  if (end === 'dies') return NEVER;
+  throw door === 'bucket'
+    ? new BucketError('unavailable', `appointed failure of ${call}`)
+    : new StoreError('unavailable', `appointed failure of ${call}`);
+};
+
+const report = (error: unknown): void => {
+  const { name, message } = error instanceof Error ? error : new Error(String(error));
+  reported.push({ name, message });
+};
+
+let worker: ReturnType<typeof createWorker> | undefined;
+
+function workerOf({ TEST_LIMITS }: TestEnv) {
+  worker ??= createWorker({
+    clock: { now: () => now },
+    ...(TEST_LIMITS !== '' && {
+      limits: JSON.parse(TEST_LIMITS) as { subrequests: number; statements: number; wallMs: number },
+    }),
+    through: (opened) => (ports = throughGate((inside = opened), gate, 1000)),
+    report,
+    measure: (usage) => usages.push(usage),
+  });
+  return worker;
+}
+
+async function answer(request: Request, env: TestEnv, context: ExecutionContext): Promise<Response> {
+  const { pathname, searchParams } = new URL(request.url);
+  const product = workerOf(env);
+  if (pathname === '/test/scheduled') {
+    await product.scheduled({ cron: searchParams.get('cron') ?? '' }, env);
+    return Response.json(usages);
+  }
+  const door = /^\/test\/ports\/(store|vault)\/(\w+)$/.exec(pathname);
+  if (door) return askInside(door[1] as 'store' | 'vault', door[2]!, await request.text(), env, context);
+  const job = /^\/test\/jobs\/(\w+)$/.exec(pathname)?.[1];
+  if (job === undefined) return product.fetch(request, env, context);
+  // Opens the ports, where this is the isolate's first request.
+  if (!ports) await product.fetch(new Request('http://worker.invalid/v1/service'), env, context);
+  return Response.json((await JOBS[job as keyof typeof JOBS](ports!)) ?? null);
+}
+
+async function askInside(door: 'store' | 'vault', call: string, body: string, env: TestEnv, context: ExecutionContext) {
+  if (!inside) await workerOf(env).fetch(new Request('http://worker.invalid/v1/service'), env, context);
+  const port = inside![door] as unknown as Record<string, (...parameters: unknown[]) => Promise<unknown>>;
+  try {
+    return new Response(encode(await port[call]!(...(decode(body) as unknown[]))));
+  } catch (error) {
+    const { code, message } = error as StoreError;
+    return Response.json({ code, message }, { status: 500 });
+  }
+}
+
+export default {
+  async fetch(request: Request, env: TestEnv, context: ExecutionContext): Promise<Response> {
+    const appointed = request.headers.get(HEADERS.appointment);
+    now = Number(request.headers.get(HEADERS.now) ?? now);
+    calls = 0;
+    appointment = appointed === null ? undefined : (JSON.parse(appointed) as Appointment);
+    [reported, usages] = [[...reported], []];
+    let response: Response;
+    try {
+      response = await answer(request, env, context);
+    } catch (error) {
+      report(error);
+      response = new Response(JSON.stringify({ code: 'thrown', detail: String(error) }), { status: 500 });
+    }
+    const headers = new Headers(response.headers);
+    headers.set(HEADERS.calls, String(calls));
+    headers.set(HEADERS.reported, encodeURIComponent(JSON.stringify(reported)));
+    reported = [];
+    return new Response(response.body, { status: response.status, headers });
+  },
+};
