@@ -1,16 +1,10 @@
-import { type Bytes, equal } from '../../../crypto/format/bytes.ts';
-import { hash } from '../../../crypto/format/hash.ts';
-import type { Vault } from '../ports.ts';
-import { StoreError } from '../store.ts';
-import type { SqlValue } from './sql/driver.ts';
-import { guard, statement } from './sql/statements.ts';
+import { type ClosableVault, sqlVault } from './sql-vault.ts';
 import { SqliteFile } from './sqlite/file.ts';
 
 const MIGRATIONS = new URL('../../../schema/migrations/vault/', import.meta.url);
-const DAY_MS = 86_400_000;
 
 export interface SqliteVaultOptions {
-  /** A file of its own, never the store's: what backs up the metadata must not back up the shares. */
+  /** A file of its own, never the store's. */
   path: string;
   /** How long a backup of this file can exist, in ms; default 24 h. Whoever makes the backups keeps this promise. */
   horizonMs?: number;
@@ -18,97 +12,6 @@ export interface SqliteVaultOptions {
 }
 
 /** The shred shares in a SQLite file of their own. Throws `StoreError`. */
-export function openSqliteVault({
-  horizonMs = DAY_MS,
-  ...options
-}: SqliteVaultOptions): Vault & { close(): Promise<void> } {
-  const file = new SqliteFile({ ...options, migrations: MIGRATIONS });
-
-  /** Zeroes the slots of the shares that `condition` names, frees them, and forgets whose they were. */
-  async function destroyWhere(condition: string, ...params: readonly SqlValue[]): Promise<number> {
-    const done = await file.batch([
-      statement(
-        `UPDATE slots SET share = zeroblob(32), is_free = 1 WHERE slot IN (SELECT slot FROM shares WHERE ${condition})`,
-        ...params,
-      ),
-      statement(`DELETE FROM shares WHERE ${condition} RETURNING epoch`, ...params),
-    ]);
-    // Even where nothing was left: an earlier call may have died between its commit and its scrub.
-    await file.scrub();
-    return done?.[1]?.length ?? 0;
-  }
-
-  return {
-    horizonMs,
-    settlesMs: 0,
-
-    async put(recordingId, epoch, share, now) {
-      const standing = 'SELECT slot FROM shares WHERE recording_id = ? AND epoch = ?';
-      const done = await file.batch([
-        guard(
-          `NOT EXISTS (SELECT 1 FROM slots WHERE slot = (${standing}) AND share IS NOT ?)`,
-          recordingId,
-          epoch,
-          share,
-        ),
-        statement(
-          `INSERT INTO slots (is_free, share) SELECT 1, zeroblob(32)
-            WHERE NOT EXISTS (SELECT 1 FROM slots WHERE is_free = 1)`,
-        ),
-        statement(
-          `INSERT INTO shares (recording_id, epoch, slot, written_ms)
-            SELECT ?, ?, MIN(slot), ? FROM slots WHERE is_free = 1
-            ON CONFLICT (recording_id, epoch) DO UPDATE SET written_ms = MAX(written_ms, excluded.written_ms)`,
-          recordingId,
-          epoch,
-          now,
-        ),
-        statement(`UPDATE slots SET share = ?, is_free = 0 WHERE slot = (${standing})`, share, recordingId, epoch),
-      ]);
-      if (!done) throw new StoreError('refused', `epoch ${epoch} of recording ${recordingId} has another share`);
-    },
-
-    async get(recordingId, commitments) {
-      const rows = await file.all(
-        statement(
-          'SELECT epoch, share FROM shares JOIN slots USING (slot) WHERE recording_id = ? ORDER BY epoch',
-          recordingId,
-        ),
-      );
-      const shares = new Map<number, Bytes>();
-      for (const [epoch, bytes] of rows as [number, Uint8Array][]) {
-        const share = new Uint8Array(bytes);
-        const wanted = commitments?.get(epoch);
-        if (!commitments || (wanted && equal(await hash('shred', share), wanted))) shares.set(epoch, share);
-      }
-      return shares;
-    },
-
-    destroy: (recordingId) => destroyWhere('recording_id = ?', recordingId),
-
-    async list(before, limit, cursor = '/-1') {
-      const [afterId, afterEpoch] = cursor.split('/') as [string, string];
-      const rows = await file.all(
-        statement(
-          `SELECT recording_id, epoch FROM shares WHERE written_ms < ? AND (recording_id, epoch) > (?, ?)
-            ORDER BY recording_id, epoch LIMIT ?`,
-          before,
-          afterId,
-          Number(afterEpoch),
-          limit,
-        ),
-      );
-      const shares = rows.map(([recordingId, epoch]) => ({
-        recordingId: recordingId as string,
-        epoch: epoch as number,
-      }));
-      const last = shares.at(-1);
-      return { shares, ...(last && rows.length === limit && { cursor: `${last.recordingId}/${last.epoch}` }) };
-    },
-
-    destroyEpoch: async (recordingId, epoch, before) =>
-      (await destroyWhere('recording_id = ? AND epoch = ? AND written_ms < ?', recordingId, epoch, before)) > 0,
-
-    close: () => file.close(),
-  };
+export function openSqliteVault({ horizonMs, ...options }: SqliteVaultOptions): ClosableVault {
+  return sqlVault(new SqliteFile({ ...options, migrations: MIGRATIONS }), horizonMs);
 }

@@ -37,8 +37,9 @@ function endSessions(condition: string, now: number, value: string): Statement {
 export function accessStore(driver: SqlDriver, db: Reads): AccessStore {
   const insertToken = insertInto(db, tokens);
   const insertSession = insertInto(db, sessions);
-  // A null rowid is the next one.
-  const insertDocument = insertInto(db, keyDocuments, { position: sql`NULL` });
+  const insertDocument = insertInto(db, keyDocuments, {
+    position: sql`(SELECT COALESCE(MAX(position), 0) + 1 FROM key_documents)`,
+  });
   const keysOf = db
     .select({
       identity: keyDocuments.identity,

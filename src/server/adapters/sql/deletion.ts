@@ -2,7 +2,7 @@ import { and, asc, gt, lt, lte, sql } from 'drizzle-orm';
 import { recordings } from '../../../../schema/tables.ts';
 import type { Store } from '../../store.ts';
 import type { SqlDriver, Statement } from './driver.ts';
-import { appendEntry, guard, limited, type Reads, statement } from './statements.ts';
+import { appendEntry, guard, limited, number, type Reads, statement } from './statements.ts';
 
 export type DeletionStore = Pick<
   Store,
@@ -127,7 +127,7 @@ export function deletionStore(driver: SqlDriver, db: Reads): DeletionStore {
       const rows = await driver.all(
         statement(
           `SELECT epochs.recording_id, epochs.epoch FROM json_each(?) AS asked
-            JOIN epochs ON epochs.recording_id = asked.value ->> 'recordingId' AND epochs.epoch = asked.value ->> 'epoch'
+            JOIN epochs ON epochs.recording_id = asked.value ->> 'recordingId' AND epochs.epoch = ${number('epoch', 'asked')}
             ORDER BY asked.key`,
           JSON.stringify(asked.map(({ recordingId, epoch }) => ({ recordingId, epoch }))),
         ),

@@ -4,7 +4,10 @@
  */
 export type SqlValue = string | number | null | Uint8Array;
 
-/** One statement with its parameters in order; placeholders are bare `?`, which D1 and SQLite number alike. */
+/**
+ * One statement with its parameters in order; placeholders are bare `?`, which D1 and SQLite number alike. Its text is read alike by
+ * SQLite and by a PostgreSQL that knows a handful of SQLite's functions (postgres/translate.ts).
+ */
 export interface Statement {
   readonly sql: string;
   readonly params: readonly SqlValue[];

@@ -3,7 +3,7 @@ import { concat } from '../../../../crypto/format/bytes.ts';
 import { epochs, grants, recordings, wraps } from '../../../../schema/tables.ts';
 import type { EpochRow, Store, TrackRow, WrapRow } from '../../store.ts';
 import type { SqlDriver, Statement } from './driver.ts';
-import { appendEntry, guard, insertInto, type Reads, statement } from './statements.ts';
+import { appendEntry, guard, insertInto, number, type Reads, statement } from './statements.ts';
 
 export type LifeWrites = Pick<
   Store,
@@ -27,8 +27,8 @@ const IS_ALIVE = `EXISTS (SELECT 1 FROM recordings WHERE id = ? AND ${ALIVE})`;
 function insertTracks(rows: readonly TrackRow[]): Statement {
   return statement(
     `INSERT INTO tracks (recording_id, epoch, track, kind, codec, count, bytes)
-      SELECT value ->> 'recordingId', value ->> 'epoch', value ->> 'track', value ->> 'kind', value ->> 'codec',
-        value ->> 'count', value ->> 'bytes' FROM json_each(?)`,
+      SELECT value ->> 'recordingId', ${number('epoch')}, ${number('track')}, ${number('kind')}, value ->> 'codec',
+        ${number('count')}, ${number('bytes')} FROM json_each(?)`,
     JSON.stringify(rows),
   );
 }
@@ -93,7 +93,7 @@ export function lifeWrites(driver: SqlDriver, db: Reads): LifeWrites {
         guard(IS_OPEN, recordingId),
         statement(
           `INSERT INTO pending (recording_id, epoch, track, seq, bytes, sha256)
-            SELECT ?, ?, value ->> 'track', value ->> 'seq', value ->> 'bytes', value ->> 'sha256' FROM json_each(?)
+            SELECT ?, ?, ${number('track')}, ${number('seq')}, ${number('bytes')}, value ->> 'sha256' FROM json_each(?)
             WHERE true ON CONFLICT DO NOTHING`,
           recordingId,
           epoch,
@@ -125,7 +125,7 @@ export function lifeWrites(driver: SqlDriver, db: Reads): LifeWrites {
         : [];
       const done = await driver.batch([
         guard(
-          `${IS_OPEN} AND EXISTS (SELECT 1 FROM epochs WHERE recording_id = ? AND epoch = ? AND head_hash IS ?)`,
+          `${IS_OPEN} AND EXISTS (SELECT 1 FROM epochs WHERE recording_id = ? AND epoch = ? AND head_hash IS NOT DISTINCT FROM ?)`,
           recordingId,
           recordingId,
           epoch,
@@ -142,9 +142,9 @@ export function lifeWrites(driver: SqlDriver, db: Reads): LifeWrites {
           epoch,
         ),
         statement(
-          `UPDATE tracks SET count = claimed.value ->> 'count', bytes = claimed.value ->> 'bytes'
+          `UPDATE tracks SET count = ${number('count', 'claimed')}, bytes = ${number('bytes', 'claimed')}
             FROM json_each(?) AS claimed
-            WHERE recording_id = ? AND epoch = ? AND track = claimed.value ->> 'track'`,
+            WHERE recording_id = ? AND epoch = ? AND track = ${number('track', 'claimed')}`,
           JSON.stringify(counts),
           recordingId,
           epoch,

@@ -3,7 +3,7 @@ import { checkpoints, cosignatures, logEntries, tiles } from '../../../../schema
 import { toHex } from '../../../../crypto/format/bytes.ts';
 import type { Store } from '../../store.ts';
 import type { SqlDriver } from './driver.ts';
-import { appendEntry, guard, insertInto, limited, type Reads, statement } from './statements.ts';
+import { appendEntry, guard, insertInto, limited, number, type Reads, statement } from './statements.ts';
 
 export type LogStore = Pick<
   Store,
@@ -100,7 +100,7 @@ export function logStore(driver: SqlDriver, db: Reads): LogStore {
         insertCheckpoint(checkpoint),
         statement(
           `INSERT INTO tiles (level, position, hashes)
-            SELECT value ->> 'level', value ->> 'index', unhex(value ->> 'hashesHex') FROM json_each(?) WHERE true
+            SELECT ${number('level')}, ${number('index')}, unhex(value ->> 'hashesHex') FROM json_each(?) WHERE true
             ON CONFLICT (level, position) DO UPDATE SET hashes = excluded.hashes`,
           JSON.stringify(rows.map(({ level, index, hashes }) => ({ level, index, hashesHex: toHex(hashes) }))),
         ),

@@ -28,6 +28,11 @@ export function statement(text: string, ...params: readonly SqlValue[]): Stateme
   return { sql: text, params };
 }
 
+/** A number out of an element of `json_each`: SQLite's `->>` knows what it was, PostgreSQL's always answers text. */
+export function number(member: string, table?: string): string {
+  return `CAST(${table === undefined ? '' : `${table}.`}value ->> '${member}' AS BIGINT)`;
+}
+
 /**
  * Compare-and-swap: as the first statement of a batch, takes the whole batch back unless `condition` (SQL, with its
  * parameters) holds. It sees what the batch will see, because a batch is one write transaction.
