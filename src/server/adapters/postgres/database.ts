@@ -30,12 +30,10 @@ interface Waiting {
   reject: (error: unknown) => void;
 }
 
-/** Every `bigint` here is a time, a size or a count below 2^53. */
-const TYPES = {
-  getTypeParser: (oid: number, format?: 'text' | 'binary') =>
-    oid === pg.types.builtins.INT8
-      ? Number
-      : (pg.types.getTypeParser(oid, format as 'text') as (value: string) => unknown),
+/** `bigint` (pg_type.dat). Every one of them here is a time, a size or a count below 2^53. */
+const INT8: number = 20;
+const TYPES: pg.CustomTypesConfig = {
+  getTypeParser: (oid, format) => (oid === INT8 ? Number : pg.types.getTypeParser(oid, format)),
 };
 
 /**

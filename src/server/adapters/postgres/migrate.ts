@@ -12,7 +12,7 @@ export async function migrate(pool: pg.Pool, folder: URL): Promise<void> {
   try {
     await client.query(`BEGIN; SELECT pg_advisory_xact_lock(${MIGRATION_LOCK})`);
     const { rows: tables } = await client.query("SELECT to_regclass('migrations') IS NOT NULL AS is_there");
-    if ((tables[0] as { is_there: boolean }).is_there === false) {
+    if (!(tables[0] as { is_there: boolean }).is_there) {
       await client.query(`CREATE TABLE migrations (name text COLLATE "C" PRIMARY KEY, sha256 text NOT NULL);`);
       await client.query(SQLITE_FUNCTIONS);
     }

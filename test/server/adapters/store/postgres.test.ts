@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe } from 'vitest';
 import { openPostgresStore } from '../../../../src/server/adapters/postgres.ts';
 import { postgresAbsence, TestCluster } from '../../../postgres.ts';
+import type { Store } from '../../../../src/server/store.ts';
 import { storeContract, storeRaces } from './contract.ts';
 
 const absence = postgresAbsence();
@@ -14,15 +15,13 @@ afterAll(() => {
   if (absence === undefined) cluster.stop();
 });
 
-const open = async (url: string) => (await openPostgresStore(url)).store;
+const open = async (url: string): Promise<Store> => (await openPostgresStore(url)).store;
 
 describe.skipIf(absence !== undefined)(absence ?? 'a PostgreSQL cluster', () => {
   storeContract('PostgreSQL', async () => open(await cluster.database()));
 
   storeRaces('PostgreSQL', async () => {
     const url = await cluster.database();
-    return Promise.all([open(url), open(url)]) as Promise<
-      [Awaited<ReturnType<typeof open>>, Awaited<ReturnType<typeof open>>]
-    >;
+    return [await open(url), await open(url)];
   });
 });
