@@ -7,12 +7,11 @@ import { createAdaptorServer } from '@hono/node-server';
 import { type Logger, schedule } from 'node-cron';
 import { probeBucket } from './server/adapters/bucket-probe.ts';
 import { startEmbeddedBucket } from './server/adapters/embedded-bucket/index.ts';
+import { openDatabases } from './server/adapters/databases.ts';
 import { keepFile, openBucketCredentials, openLogSigner } from './server/adapters/keyring.ts';
 import { keepAnchor, requireLogKey, requireOwnLog } from './server/adapters/log-anchor.ts';
 import { openPages } from './server/adapters/pages.ts';
 import { createS3Bucket, publicOriginOf } from './server/adapters/s3-bucket.ts';
-import { openSqliteStore } from './server/adapters/sqlite.ts';
-import { openSqliteVault } from './server/adapters/vault-sqlite.ts';
 import { createApp } from './server/app.ts';
 import { type Config, ConfigError, readConfig, takeEnvironment } from './server/config.ts';
 import { issueSetup, keepFirstToken } from './server/http/staff.ts';
@@ -94,10 +93,8 @@ export async function start(options: StartOptions): Promise<RunningServer> {
     for (const part of opened.toReversed()) await part.close();
   };
   try {
-    const store = openSqliteStore({ path: join(dataDir, 'zeroreel.db') });
-    opened.push(store);
-    const vault = openSqliteVault({ path: join(dataDir, 'vault.db'), horizonMs: config.vaultHorizonMs });
-    opened.push(vault);
+    const { store, vault } = await openDatabases(config, dataDir, report);
+    opened.push(store, vault);
     const storage = await openStorage(config, dataDir, clock);
     opened.push(storage);
     await requireLogKey(store, dataDir);

@@ -1,11 +1,30 @@
 /** A real PostgreSQL cluster from Debian's packages, for one test file: made in a folder of its own, on a socket in it, and stopped by it. */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import {
+  appendFileSync,
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statfsSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
 
 const DEBIAN = '/usr/lib/postgresql';
+/** Memory with the names of files: what a cluster's files hold is the same there, and an fsync costs nothing. */
+const MEMORY = '/dev/shm';
+const ROOMY_BYTES = 2 ** 30;
+
+function parentFolder(): string {
+  if (!existsSync(MEMORY)) return tmpdir();
+  const { bavail, bsize } = statfsSync(MEMORY);
+  return bavail * bsize >= ROOMY_BYTES ? MEMORY : tmpdir();
+}
 
 /** Folder of the newest server's programs; undefined where there is none of version 15 or later. */
 function programs(): string | undefined {
@@ -44,7 +63,7 @@ export class TestCluster {
 
   /** Made as schema/POSTGRES.md says, with a role `zeroreel` that is no superuser. */
   static async make({ settings = {} }: ClusterOptions = {}): Promise<TestCluster> {
-    const cluster = new TestCluster(mkdtempSync(join(tmpdir(), 'zeroreel-pg-')), programs()!, {
+    const cluster = new TestCluster(mkdtempSync(join(parentFolder(), 'zeroreel-pg-')), programs()!, {
       listen_addresses: '',
       wal_recycle: 'off',
       shared_buffers: '16MB',
@@ -67,6 +86,11 @@ export class TestCluster {
       '--locale=C',
       '--wal-segsize=1',
       '-N',
+    );
+    const lines = Object.entries({ ...cluster.#settings, unix_socket_directories: cluster.dataDir });
+    appendFileSync(
+      join(cluster.dataDir, 'postgresql.conf'),
+      lines.map(([name, value]) => `${name} = '${value}'\n`).join(''),
     );
     cluster.start();
     await cluster.asSuperuser('postgres', [
@@ -96,9 +120,7 @@ export class TestCluster {
   }
 
   start(): void {
-    const settings = Object.entries({ ...this.#settings, unix_socket_directories: this.dataDir });
-    const options = settings.map(([name, value]) => `-c ${name}='${value}'`).join(' ');
-    this.#run('pg_ctl', '-D', this.dataDir, '-w', '-l', join(this.dataDir, 'server.log'), '-o', options, 'start');
+    this.#run('pg_ctl', '-D', this.dataDir, '-w', '-l', join(this.dataDir, 'server.log'), 'start');
   }
 
   /** `immediate` is what a power cut is to the processes: no checkpoint, no farewell. */
@@ -127,6 +149,26 @@ export class TestCluster {
       return rows;
     } finally {
       await client.end();
+    }
+  }
+
+  /** Runs `work` while new connections find this setting. */
+  async withSetting(name: string, value: string, work: () => Promise<void>): Promise<void> {
+    const reloaded = async (text: string) => {
+      await this.asSuperuser('postgres', [text, 'SELECT pg_reload_conf()']);
+      // The postmaster tells its children by signal: a new connection is asked until it knows.
+      for (;;) {
+        const [row] = await this.asSuperuser('postgres', [
+          `SELECT count(*)::int FROM pg_settings WHERE name = '${name}' AND sourcefile LIKE '%auto.conf'`,
+        ]);
+        if ((row![0] === 1) === text.endsWith(`'${value}'`)) return;
+      }
+    };
+    await reloaded(`ALTER SYSTEM SET ${name} = '${value}'`);
+    try {
+      await work();
+    } finally {
+      await reloaded(`ALTER SYSTEM RESET ${name}`);
     }
   }
 

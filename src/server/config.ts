@@ -10,6 +10,8 @@ const port = z
   .refine((value) => value <= 65_535, 'expected a port from 0 to 65535');
 const origin = z.url({ protocol: /^https?$/ });
 
+const postgresUrl = z.url({ protocol: /^postgres(?:ql)?$/, error: 'expected postgres://USER@HOST/DATABASE' });
+
 const environmentSchema = z
   .object({
     /** Folder of the databases, the log's key and, unless a store is named, the embedded bucket. */
@@ -42,6 +44,9 @@ const environmentSchema = z
     ZEROREEL_S3_PATH_STYLE: z.enum(['true', 'false']).default('true'),
     /** Witnesses of the log: pairs of submission prefix and verifier key (C2SP vkey of type 4), commas between the pairs. */
     ZEROREEL_WITNESSES: z.string().optional(),
+    /** PostgreSQL in place of the SQLite files; the vault's is another cluster. */
+    ZEROREEL_DATABASE_URL: postgresUrl.optional(),
+    ZEROREEL_VAULT_URL: postgresUrl.optional(),
     /** How long a backup of the vault can exist. A deletion is final when it has passed. */
     ZEROREEL_VAULT_HORIZON_HOURS: z.coerce.number().min(0).max(48).default(24),
   })
@@ -50,7 +55,11 @@ const environmentSchema = z
       env.ZEROREEL_S3_ENDPOINT === undefined ||
       (env.ZEROREEL_S3_ACCESS_KEY_ID !== undefined && env.ZEROREEL_S3_SECRET_ACCESS_KEY !== undefined),
     { message: 'ZEROREEL_S3_ENDPOINT needs ZEROREEL_S3_ACCESS_KEY_ID and ZEROREEL_S3_SECRET_ACCESS_KEY' },
-  );
+  )
+  // Shares in a file of one node are lost for the others.
+  .refine((env) => (env.ZEROREEL_DATABASE_URL === undefined) === (env.ZEROREEL_VAULT_URL === undefined), {
+    message: 'ZEROREEL_DATABASE_URL and ZEROREEL_VAULT_URL go together',
+  });
 
 export interface Config {
   dataDir: string;
@@ -64,6 +73,8 @@ export interface Config {
   bucket: string;
   region: string;
   storage: { kind: 'embedded'; port: number } | ExternalStorage;
+  /** Two PostgreSQL clusters; absent: two SQLite files in `dataDir`. The URLs hold passwords. */
+  database?: { url: string; vaultUrl: string };
 }
 
 /** Somebody else who watches that the log only grows. */
@@ -104,6 +115,9 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     witnesses: readWitnesses(env.ZEROREEL_WITNESSES ?? ''),
     bucket: env.ZEROREEL_S3_BUCKET,
     region: env.ZEROREEL_S3_REGION,
+    ...(env.ZEROREEL_DATABASE_URL !== undefined && {
+      database: { url: env.ZEROREEL_DATABASE_URL, vaultUrl: env.ZEROREEL_VAULT_URL! },
+    }),
     storage:
       env.ZEROREEL_S3_ENDPOINT === undefined
         ? { kind: 'embedded', port: env.ZEROREEL_BUCKET_PORT }

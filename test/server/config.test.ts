@@ -47,6 +47,11 @@ describe('settings', () => {
       ['https://w.example.org/api', 'w.example.org', 4],
       ['http://127.0.0.1:8', 'w.example.org', 4],
     ]);
+  test('name two clusters, or none', () => {
+    const url = 'postgres://zeroreel@db.example.org/zeroreel?sslmode=verify-full';
+    const vaultUrl = 'postgresql:///vault?host=/run/vault';
+    const { database } = readConfig({ ZEROREEL_DATABASE_URL: url, ZEROREEL_VAULT_URL: vaultUrl });
+    expect(database).toEqual({ url, vaultUrl });
   });
 
   test.each([
@@ -66,6 +71,9 @@ describe('settings', () => {
     ['ZEROREEL_S3_BUCKET', { ZEROREEL_S3_BUCKET: 'ab' }],
     ['ZEROREEL_S3_PATH_STYLE', { ZEROREEL_S3_PATH_STYLE: 'yes' }],
     ['ZEROREEL_VAULT_HORIZON_HOURS', { ZEROREEL_VAULT_HORIZON_HOURS: '49' }],
+    ['go together', { ZEROREEL_DATABASE_URL: 'postgres://zeroreel:a secret@db.example.org/zeroreel' }],
+    ['go together', { ZEROREEL_VAULT_URL: 'postgres:///vault' }],
+    ['ZEROREEL_VAULT_URL', { ZEROREEL_DATABASE_URL: 'postgres:///rows', ZEROREEL_VAULT_URL: 'mysql://a secret' }],
     ['ZEROREEL_S3_ENDPOINT needs', { ZEROREEL_S3_ENDPOINT: S3.ZEROREEL_S3_ENDPOINT }],
     ['ZEROREEL_S3_ENDPOINT needs', { ...S3, ZEROREEL_S3_SECRET_ACCESS_KEY: '' }],
   ])('that are wrong are named, and their values are not: %s %#', (name, environment) => {

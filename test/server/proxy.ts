@@ -12,12 +12,13 @@ export interface Proxy {
   close(): Promise<void>;
 }
 
-/** The Host header stays as the client sent it, because signatures cover it. */
-export async function startProxy(target: string): Promise<Proxy> {
-  const { hostname, port } = new URL(target);
+/** The Host header stays as the client sent it, because signatures cover it. With several targets each request goes to the next. */
+export async function startProxy(...targets: readonly [string, ...string[]]): Promise<Proxy> {
+  let turn = 0;
   const server = createServer((request, response) => {
     if (proxy.mischief(request, response) === 'handled') return;
     const { method, url, headers } = request;
+    const { hostname, port } = new URL(targets[turn++ % targets.length]!);
     const onward = httpRequest({ hostname, port, method, path: url, headers, agent: false }, (answer) => {
       response.writeHead(answer.statusCode ?? 502, answer.rawHeaders);
       answer.pipe(response);
@@ -27,6 +28,8 @@ export async function startProxy(target: string): Promise<Proxy> {
     });
     request.pipe(onward);
   });
+  // A test that is busy for seconds would otherwise send on a connection that is being closed.
+  server.keepAliveTimeout = 0;
   await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
   const proxy: Proxy = {
     endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,

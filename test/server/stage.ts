@@ -126,6 +126,14 @@ export interface StageOptions {
   witnesses?: Config['witnesses'];
 }
 
+/** By the folder of a stage: where stages keep their rows that are told nothing else. */
+let databaseOf: ((dataDir: string) => Promise<Config['database']>) | undefined;
+
+/** From here on, in this file, stages are on these databases. */
+export function stageOn(database: (dataDir: string) => Promise<Config['database']>): void {
+  databaseOf = database;
+}
+
 export class Stage {
   readonly clock: TestClock;
   readonly server: Pick<RunningServer, 'url' | 'ports' | 'close'> & Pick<RunningServer, 'jobs'>;
@@ -162,6 +170,8 @@ export class Stage {
         ? { kind: 's3', endpoint: storage.endpoint, credentials: storage.credentials, pathStyle: true }
         : { kind: 'embedded', port: 0 },
     };
+    const database = await databaseOf?.(dataDir);
+    if (database) config.database = database;
     const report = (error: unknown) => {
       reported.push(error);
       options.report?.(error);
@@ -175,6 +185,12 @@ export class Stage {
     const server = await start({ config, clock, report, isScheduled: false });
     const admin = readFileSync(join(dataDir, 'admin.token'), 'utf8').trim();
     return new Stage({ clock, server, dataDir, admin, reported }, ownsFolder);
+  }
+
+  /** A server that another process runs: of `server` there is only its address. */
+  static beside(url: string, admin: string): Stage {
+    const server = { url } as RunningServer;
+    return new Stage({ clock: new TestClock(), server, dataDir: '', admin, reported: [] }, false);
   }
 
   async stop(): Promise<void> {

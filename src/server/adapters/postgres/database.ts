@@ -30,10 +30,10 @@ interface Waiting {
   reject: (error: unknown) => void;
 }
 
-/** `bigint` (pg_type.dat). Every one of them here is a time, a size or a count below 2^53. */
-const INT8: number = 20;
+/** Every `bigint` here is a time, a size or a count below 2^53. */
 const TYPES: pg.CustomTypesConfig = {
-  getTypeParser: (oid, format) => (oid === INT8 ? Number : pg.types.getTypeParser(oid, format)),
+  getTypeParser: (oid, format): ((value: string) => unknown) =>
+    oid === pg.types.builtins.INT8 ? Number : (pg.types.getTypeParser(oid, format) as (value: string) => unknown),
 };
 
 /**

@@ -7,9 +7,8 @@ import { storeContract, storeRaces } from './contract.ts';
 const absence = postgresAbsence();
 let cluster: TestCluster;
 
-// What these cases are about is not what a power cut leaves; without its fsync the cluster takes a tenth of the time.
 beforeAll(async () => {
-  if (absence === undefined) cluster = await TestCluster.make({ settings: { fsync: 'off' } });
+  if (absence === undefined) cluster = await TestCluster.make();
 });
 afterAll(() => {
   if (absence === undefined) cluster.stop();
