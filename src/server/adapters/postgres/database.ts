@@ -40,7 +40,7 @@ const TYPES: pg.CustomTypesConfig = {
  * One PostgreSQL database, held to what SQLite is: one writer at a time, across every node (`LOCK TABLE must`), so that a batch sees
  * what it guards and the log is gapless; an acknowledged write is on the disk; what was destroyed is, after `scrub`, in no file.
  *
- * Batches that arrive while one transaction is under way share the next, each under a savepoint of its own: one lock and one fsync.
+ * Batches that arrive while one transaction is under way share the next: one lock, one fsync and, as long as none fails, one round trip.
  */
 export class PostgresDatabase implements SqlDriver {
   /** What the cluster's settings leave unkept; empty where everything is kept. */
@@ -132,11 +132,7 @@ export class PostgresDatabase implements SqlDriver {
     let client: pg.PoolClient | undefined;
     try {
       client = await this.#pool.connect();
-      // The lock comes before the first snapshot (READ COMMITTED), so each statement sees all that was committed before.
-      await client.query('BEGIN; LOCK TABLE must IN EXCLUSIVE MODE');
-      const answers: (() => void)[] = [];
-      for (const waiting of group) answers.push(await this.#attempt(client, waiting));
-      await client.query('COMMIT');
+      const answers = (await this.#allAtOnce(client, group)) ?? (await this.#oneByOne(client, group));
       client.release();
       for (const answer of answers) answer();
     } catch (error) {
@@ -146,26 +142,51 @@ export class PostgresDatabase implements SqlDriver {
     }
   }
 
-  /** One round trip: the statements are sent one after another, and those behind a failure fail with it. */
+  /**
+   * The whole transaction in one round trip, for the usual case that no batch fails. Undefined where one did: PostgreSQL then answers
+   * the COMMIT, which was sent along, with a rollback.
+   */
+  async #allAtOnce(client: pg.PoolClient, group: readonly Waiting[]): Promise<(() => void)[] | undefined> {
+    const begun = client.query(BEGIN);
+    const sent = group.map(({ statements }) => statements.map((statement) => client.query(this.#query(statement))));
+    const committed = client.query('COMMIT');
+    const done = await Promise.allSettled([begun, ...sent.flat(), committed]);
+    const failure = done.find((result) => result.status === 'rejected');
+    if (failure) {
+      if (done[0].status === 'rejected' || !isOfOneBatch(failure.reason)) throw failure.reason;
+      return undefined;
+    }
+    if ((await committed).command !== 'COMMIT')
+      throw new StoreError('unavailable', 'postgres: the commit was rolled back');
+    const rows = await Promise.all(sent.map((results) => Promise.all(results)));
+    return group.map(({ resolve }, index) => () => {
+      resolve(rows[index]!.map((result) => result.rows as Row[]));
+    });
+  }
+
+  /** Again, each batch under a savepoint, so that one which fails takes back only itself. */
+  async #oneByOne(client: pg.PoolClient, group: readonly Waiting[]): Promise<(() => void)[]> {
+    await client.query(BEGIN);
+    const answers: (() => void)[] = [];
+    for (const waiting of group) answers.push(await this.#attempt(client, waiting));
+    await client.query('COMMIT');
+    return answers;
+  }
+
   async #attempt(client: pg.PoolClient, { statements, resolve, reject }: Waiting): Promise<() => void> {
-    const sent = [
-      client.query('SAVEPOINT batch'),
-      ...statements.map((statement) => client.query(this.#query(statement))),
-      client.query('RELEASE SAVEPOINT batch'),
-    ];
-    const done = await Promise.allSettled(sent);
+    const savepoint = client.query('SAVEPOINT batch');
+    const sent = statements.map((statement) => client.query(this.#query(statement)));
+    const released = client.query('RELEASE SAVEPOINT batch');
+    const done = await Promise.allSettled([savepoint, ...sent, released]);
     const failure = done.find((result) => result.status === 'rejected');
     if (!failure) {
-      const rows = done
-        .slice(1, -1)
-        .map((result) => (result as PromiseFulfilledResult<pg.QueryArrayResult>).value.rows);
+      const rows = (await Promise.all(sent)).map((result) => result.rows as Row[]);
       return () => {
-        resolve(rows as Row[][]);
+        resolve(rows);
       };
     }
     const error: unknown = failure.reason;
-    // A connection that is gone, or a transaction that was ended, takes the whole group with it.
-    if (!(error instanceof pg.DatabaseError) || isFatal(error)) throw error;
+    if (!isOfOneBatch(error)) throw error;
     await client.query('ROLLBACK TO SAVEPOINT batch');
     if (error.code === CHECK_VIOLATION && error.constraint === GUARD_CONSTRAINT) {
       return () => {
@@ -216,7 +237,7 @@ export class PostgresDatabase implements SqlDriver {
         ({ table, column }) => `ALTER TABLE ${table} ALTER COLUMN ${column} TYPE bytea USING ${column} || ''::bytea`,
       );
       // In the writers' order, so that neither waits for the other for ever.
-      await client.query(`BEGIN; LOCK TABLE must IN EXCLUSIVE MODE; ${rewrites.join('; ')}; COMMIT`);
+      await client.query(`${BEGIN}; ${rewrites.join('; ')}; COMMIT`);
       if (this.#canCheckpoint) {
         await client.query('SELECT pg_switch_wal()');
         await client.query('CHECKPOINT');
@@ -241,9 +262,12 @@ export class PostgresDatabase implements SqlDriver {
 
 const CHECK_VIOLATION = '23514';
 
-/** The session or its transaction has ended (classes 08, 57, 58, 25P03), or the disk is full for all of them. */
-function isFatal({ code = '' }: pg.DatabaseError): boolean {
-  return /^(?:08|53|57P|58|XX|25P03|25P04|40)/.test(code);
+/** The lock comes before the first snapshot (READ COMMITTED), so each statement sees all that was committed before. */
+const BEGIN = 'BEGIN; LOCK TABLE must IN EXCLUSIVE MODE';
+
+/** A batch's own failure. Others end the session, its transaction or the server: then nothing of the group was written. */
+function isOfOneBatch(error: unknown): error is pg.DatabaseError {
+  return error instanceof pg.DatabaseError && !/^(?:08|53|57P|58|XX|25P03|25P04|40)/.test(error.code ?? '');
 }
 
 /** PostgreSQL's codes (postgresql.org/docs/15/errcodes-appendix.html) as the port's; `message` names a constraint and no value. */
