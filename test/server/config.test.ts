@@ -47,6 +47,8 @@ describe('settings', () => {
       ['https://w.example.org/api', 'w.example.org', 4],
       ['http://127.0.0.1:8', 'w.example.org', 4],
     ]);
+  });
+
   test('name two clusters, or none', () => {
     const url = 'postgres://zeroreel@db.example.org/zeroreel?sslmode=verify-full';
     const vaultUrl = 'postgresql:///vault?host=/run/vault';
