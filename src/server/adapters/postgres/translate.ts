@@ -17,6 +17,9 @@ CREATE FUNCTION json_each(list text) RETURNS TABLE (key bigint, value text) LANG
   SELECT place - 1, element #>> '{}' FROM jsonb_array_elements(list::jsonb) WITH ORDINALITY AS elements (element, place)
 $$;
 CREATE FUNCTION json_member(object text, name text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT object::jsonb ->> name';
+CREATE FUNCTION group_concat_step(state text, item text, separator text) RETURNS text LANGUAGE sql IMMUTABLE
+  AS $$ SELECT COALESCE(state || separator, '') || item $$;
+CREATE AGGREGATE group_concat(text, text) (SFUNC = group_concat_step, STYPE = text);
 CREATE OPERATOR ->> (LEFTARG = text, RIGHTARG = text, FUNCTION = json_member);
 `;
 
