@@ -111,6 +111,8 @@ export async function put(upload: SignedUpload, object: Bytes, headers = upload.
 /** An S3 store that runs elsewhere. */
 export interface S3Storage {
   endpoint: string;
+  /** Where URLs point, if not there. */
+  publicEndpoint?: string;
   region: string;
   credentials: { accessKeyId: string; secretAccessKey: string };
   bucket: string;
@@ -156,6 +158,7 @@ export class Stage {
   static async start({ clock = new TestClock(), storage, ...options }: StageOptions = {}): Promise<Stage> {
     const dataDir = options.dataDir ?? mkdtempSync(join(tmpdir(), 'zeroreel-test-'));
     const reported: unknown[] = [];
+    const { bucket, region, ...where } = storage ?? { bucket: 'zeroreel', region: 'us-east-1' };
     const config: Config = {
       dataDir,
       adminTokenFile: join(dataDir, 'admin.token'),
@@ -164,11 +167,9 @@ export class Stage {
       logOrigin: 'test.example/zeroreel',
       vaultHorizonMs: DAY_MS,
       witnesses: options.witnesses ?? [],
-      bucket: storage?.bucket ?? 'zeroreel',
-      region: storage?.region ?? 'us-east-1',
-      storage: storage
-        ? { kind: 's3', endpoint: storage.endpoint, credentials: storage.credentials, pathStyle: true }
-        : { kind: 'embedded', port: 0 },
+      bucket,
+      region,
+      storage: 'endpoint' in where ? { kind: 's3', pathStyle: true, ...where } : { kind: 'embedded', port: 0 },
     };
     const database = await databaseOf?.(dataDir);
     if (database) config.database = database;
