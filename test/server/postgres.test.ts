@@ -44,7 +44,11 @@ describe.skipIf(absence !== undefined)(absence ?? 'two processes on one PostgreS
 
   async function startNode(dataDir: string, environment: Record<string, string>): Promise<void> {
     const child = spawn(process.execPath, ['--import', 'tsx', 'src/node.ts'], {
-      env: { PATH: process.env['PATH'], ZEROREEL_DATA: dataDir, ZEROREEL_PORT: '0', ...environment },
+      env: {
+        ...{ PATH: process.env['PATH'], ZEROREEL_DATA: dataDir, ZEROREEL_PORT: '0' },
+        ZEROREEL_ADMIN_TOKEN_FILE: join(folder, 'admin.token'),
+        ...environment,
+      },
       stdio: ['ignore', 'ignore', 'pipe'],
     });
     let said = '';
@@ -78,7 +82,7 @@ describe.skipIf(absence !== undefined)(absence ?? 'two processes on one PostgreS
     copyFileSync(join(first, 'log.key'), join(second, 'log.key'));
     await startNode(second, environment);
     balancer = await startProxy(nodes[0]!.url, nodes[1]!.url);
-    stage = Stage.beside(balancer.endpoint, readFileSync(join(first, 'admin.token'), 'utf8').trim());
+    stage = Stage.beside(balancer.endpoint, readFileSync(join(folder, 'admin.token'), 'utf8').trim());
     exam = await stage.exam();
   });
   afterAll(async () => {
