@@ -95,7 +95,7 @@ export class Workshop {
     let told = '';
     for await (const line of createInterface({ input: child.stderr! })) {
       told += `${line}\n`;
-      const url = /serving (\S+?);/.exec(line)?.[1];
+      const url = /serving (\S+)/.exec(line)?.[1];
       if (url === undefined) continue;
       child.stderr!.resume();
       return { url, tokenFile: join(data, 'admin.token') };

@@ -67,7 +67,7 @@ describe('the image', () => {
     const said: string[] = [];
     for await (const line of createInterface({ input: server.stderr })) {
       said.push(line);
-      url = /serving (http:\S+);/.exec(line)?.[1];
+      url = /serving (http:\S+)/.exec(line)?.[1];
       if (url !== undefined) break;
     }
     expect(url, said.join('\n')).toBeDefined();

@@ -54,7 +54,7 @@ describe.skipIf(absence !== undefined)(absence ?? 'two processes on one PostgreS
     let said = '';
     for await (const line of createInterface({ input: child.stderr })) {
       said += `${line}\n`;
-      const url = /serving (http:\S+);/.exec(line)?.[1];
+      const url = /serving (http:\S+)/.exec(line)?.[1];
       if (url === undefined) continue;
       nodes.push({ process: child, url });
       child.stderr.resume();
