@@ -2,10 +2,13 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
+import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openSqliteStore } from '../../src/server/adapters/sqlite.ts';
+import { openPostgresStore } from '../../src/server/adapters/postgres.ts';
 import { openSqliteVault } from '../../src/server/adapters/vault-sqlite.ts';
-import type { RecordingState } from '../../src/server/store.ts';
+import type { RecordingState, Store } from '../../src/server/store.ts';
+import { postgresAbsence, TestCluster } from '../postgres.ts';
 import {
   bring,
   enrolled,
@@ -203,29 +206,34 @@ afterAll(() => {
   rmSync(folder, { recursive: true });
 });
 
+/** A row of everything; answers the recordings' ids by state, and the exam that they are of. */
+async function fill(store: Store): Promise<Record<string, string>> {
+  const recordings: Record<string, string> = {};
+  const policy = await publish(store);
+  recordings['exam'] = policy.examId;
+  await publish(store);
+  for (const state of STATES) {
+    const { recording } = await open(store, { ticket: newHash() }, policy);
+    await bring(store, recording.id, state);
+    recordings[state] = recording.id;
+  }
+  const grant = grantRow(recordings['open']!);
+  await store.addGrant(grant, granted(grant));
+  const key = keyRow();
+  await store.enrolKey(key, enrolled(key));
+  await store.publish({ size: 2, note: 'two', publishedMs: 0 }, [{ level: 0, index: 0, hashes: newBytes(64) }], 0);
+  await store.cosign(2, 'w', '— w line\n');
+  await store.close();
+  return recordings;
+}
+
 describe("the store's database refuses by itself", () => {
   let database: Database.Database;
-  /** By state; and the exam that they are of. */
-  const recordings: Record<string, string> = {};
+  let recordings: Record<string, string>;
 
   beforeAll(async () => {
     const path = join(folder, 'store.db');
-    const store = openSqliteStore({ path });
-    const policy = await publish(store);
-    recordings['exam'] = policy.examId;
-    await publish(store);
-    for (const state of STATES) {
-      const { recording } = await open(store, { ticket: newHash() }, policy);
-      await bring(store, recording.id, state);
-      recordings[state] = recording.id;
-    }
-    const grant = grantRow(recordings['open']!);
-    await store.addGrant(grant, granted(grant));
-    const key = keyRow();
-    await store.enrolKey(key, enrolled(key));
-    await store.publish({ size: 2, note: 'two', publishedMs: 0 }, [{ level: 0, index: 0, hashes: newBytes(64) }], 0);
-    await store.cosign(2, 'w', '— w line\n');
-    await store.close();
+    recordings = await fill(openSqliteStore({ path }));
     database = new Database(path);
     database.pragma('recursive_triggers = OFF');
   });
@@ -249,6 +257,59 @@ describe("the store's database refuses by itself", () => {
       run(database, sql, recordings);
     }).not.toThrow();
   });
+});
+
+/** The same statement for PostgreSQL, with the ids in it. */
+function forPostgres(sql: string, names: Record<string, string>): string {
+  return sql
+    .replaceAll(/:(\w+)/g, (_, name: string) => `'${names[name]!}'`)
+    .replaceAll(/\bx'([0-9a-f]*)'/g, String.raw`'\x$1'::bytea`)
+    .replaceAll(/CAST\((.*) AS BLOB\)/g, '$1');
+}
+
+const absence = postgresAbsence();
+
+describe.skipIf(absence !== undefined)(absence ?? "the store's PostgreSQL refuses by itself", () => {
+  let cluster: TestCluster;
+  let client: pg.Client;
+  let recordings: Record<string, string>;
+
+  beforeAll(async () => {
+    cluster = await TestCluster.make();
+    const url = await cluster.database();
+    recordings = await fill((await openPostgresStore(url)).store);
+    client = new pg.Client(url);
+    await client.connect();
+  });
+  afterAll(async () => {
+    await client.end();
+    cluster.stop();
+  });
+
+  /** Runs statements as an operator's shell would; then takes them back. */
+  async function attempt(sql: string): Promise<void> {
+    await client.query('BEGIN');
+    try {
+      for (const part of sql.split(';')) await client.query(forPostgres(part, recordings));
+    } finally {
+      await client.query('ROLLBACK');
+    }
+  }
+
+  it.each(STORE_CASES.filter(([, sql]) => !sql.includes('OR REPLACE')))('%s: %s', async (message, sql) => {
+    await expect(attempt(sql)).rejects.toMatchObject({ code: '23000', message });
+  });
+
+  it.each(ALLOWED)('but allows: %s', async (sql) => {
+    await expect(attempt(sql)).resolves.toBeUndefined();
+  });
+
+  it.each(['log_entries', 'checkpoints', 'tiles', 'policies', 'recordings', 'wraps', 'grants', 'key_documents'])(
+    'and no %s go at once by TRUNCATE',
+    async (table) => {
+      await expect(attempt(`TRUNCATE ${table} CASCADE`)).rejects.toMatchObject({ code: '23000' });
+    },
+  );
 });
 
 describe("the vault's database refuses by itself", () => {
