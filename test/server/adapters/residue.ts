@@ -21,6 +21,16 @@ export function stillBelow(
   return traces(files.filter(only), secrets).size;
 }
 
+/** A file that a checkpoint has removed since it was listed holds nothing. */
+function read(path: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return Buffer.alloc(0);
+    throw error;
+  }
+}
+
 /**
  * Which of the secrets, by index, have a trace. A trace is any 16 bytes that begin at a multiple of 16 in the secret, wherever they
  * lie in the file: pages may hold a secret's parts only.
@@ -38,7 +48,7 @@ function traces(files: readonly string[], secrets: readonly Uint8Array[]): Set<n
   });
   const found = new Set<number>();
   for (const path of files) {
-    const file = readFileSync(path);
+    const file = read(path);
     for (let at = 0; at + PROBE_BYTES <= file.length; at++) {
       if (isCandidate[(file[at]! << 16) | (file[at + 1]! << 8) | file[at + 2]!] === 0) continue;
       const index = owners.get(file.toString('latin1', at, at + PROBE_BYTES));
