@@ -36,7 +36,7 @@ export function statementsOf(sql: string): string[] {
 }
 
 /** The newest migration when PostgreSQL came: no database there is older, so what the rows before it needed is not done there. */
-const FIRST = '0003_cosignatures.sql';
+const FIRST = '0004_cosignatures.sql';
 const IS_ABOUT_ROWS = /^(?:INSERT INTO|UPDATE|DELETE FROM)\b/;
 
 /** One migration file for PostgreSQL. Throws `TranslationError`. */
