@@ -237,8 +237,6 @@ export const aboutSchema = z.looseObject({
   acknowledged_ms: ms.optional(),
   /** The ticket's, as they stand in it. */
   accommodations: z.record(z.string(), z.unknown()).optional(),
-  /** Network address that the server's answer named, where the policy asks for it. The server keeps none. */
-  address: z.string().nullable().optional(),
   /** Rounded by the browser's page to about a kilometre, where the policy asks for it and the student allowed it. */
   location: z
     .looseObject({ latitude: z.number(), longitude: z.number(), accuracy_m: z.number() })

@@ -153,11 +153,16 @@ class BrowserOutbox implements Outbox {
       };
       transaction.onabort = () => {
         const { error } = transaction;
-        reject(error?.name === 'QuotaExceededError' ? full('the browser gives no more room', error) : asError(error));
+        reject(isFull(error) ? full('the browser gives no more room', error) : asError(error));
       };
       change((name) => transaction.objectStore(name));
     });
   }
+}
+
+/** A quota that is used up, or the disk under it: Chromium calls the latter DataError ("Failed to write blobs") or UnknownError. */
+function isFull(error: DOMException | null): boolean {
+  return error !== null && ['QuotaExceededError', 'DataError', 'UnknownError'].includes(error.name);
 }
 
 function keyOf({ epoch, track, seq }: SealedChunk): [number, number, number] {

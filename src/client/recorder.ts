@@ -266,11 +266,18 @@ export class Recorder {
   /** The recorder's pulse: seals what is old, wakes who waits for a moment, tells progress, notices silence. */
   async #run(): Promise<void> {
     const { environment } = this.#options.api;
+    let ticking: Promise<void> | undefined;
     while (!this.#abort.signal.aborted) {
       await environment.sleep(TICK_MS, this.#abort.signal);
-      await this.#live.tick().catch((error: unknown) => {
-        this.#fail(error);
-      });
+      // Not awaited: it stands still while the outbox is full, and that is when progress is looked at.
+      ticking ??= this.#live
+        .tick()
+        .catch((error: unknown) => {
+          this.#fail(error);
+        })
+        .finally(() => {
+          ticking = undefined;
+        });
       for (const { epoch } of this.#session.epochs) {
         if (this.#older.has(epoch)) this.#older.set(epoch, await countChunks(this.#options.outbox, epoch));
       }

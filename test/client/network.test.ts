@@ -193,7 +193,7 @@ describe('a server that was reached, and answers that were not', () => {
     let isClosing = false;
     network.fate = (_method, url) => (isClosing && url.pathname.endsWith('/heads') ? 'unanswered' : 'pass');
     isClosing = true;
-    await expect(recorder.close(1, { patienceMs: 300 })).rejects.toMatchObject({ code: 'unreachable' });
+    await expect(recorder.close(1, { patienceMs: 3000 })).rejects.toMatchObject({ code: 'unreachable' });
     await first.close();
 
     const outbox = await openFolderOutbox({ directory });

@@ -59,7 +59,7 @@ describe('EVENTS.md says what the code does', () => {
       'no_clipboard',
       'no_context_menu',
     ];
-    const settings = ['one_screen', 'address', 'location', 'video_height', 'screen_height', 'frame_rate'];
+    const settings = ['one_screen', 'location', 'video_height', 'screen_height', 'frame_rate'];
     expect([...told.keys()].sort()).toEqual([...rules, ...settings].sort());
   });
 

@@ -93,6 +93,19 @@ describe('every page is served with what keeps it in its bounds', () => {
     }
   });
 
+  test('the Record page, with the recorder that it starts, weighs less than 160 KB', async () => {
+    const scripts = await assetsOf('/record');
+    const source = (await Promise.all(scripts.map(async (path) => (await get(path)).body.toString('utf8')))).join('');
+    const workers = [...source.matchAll(/\/assets\/[\w.-]+worker[\w.-]+\.js/g)].map(([path]) => path);
+    expect(workers).toHaveLength(1);
+    let bytes = 0;
+    for (const path of new Set(['/record', ...scripts, ...workers])) {
+      bytes += (await get(path, { 'accept-encoding': 'br' })).body.length;
+    }
+    process.stderr.write(`the Record page weighs ${Math.round(bytes / 1000)} KB compressed\n`);
+    expect(bytes).toBeLessThan(160_000);
+  });
+
   test('nothing but pages and their files is served', async () => {
     for (const path of [
       '/_headers',

@@ -261,6 +261,33 @@ describeInChromium('a student records in a browser', () => {
     await page.close();
   }, 180_000);
 
+  test('where the policy asks for it, the rough location reaches the readers, rounded, and only if the student says so', async () => {
+    const asking = await service.exam({ tracks: [{ kind: 'events' }], capture: { ...QUICK, location: true } });
+    await browser.context.grantPermissions(['geolocation'], { origin: service.server.url });
+    await browser.context.setGeolocation({ latitude: 52.51634, longitude: 13.37771, accuracy: 8 });
+    for (const [seat, answer, shown, location] of [
+      [
+        'told',
+        'Tell my rough location',
+        'Told: 52.52, 13.38.',
+        { latitude: 52.52, longitude: 13.38, accuracy_m: 1000 },
+      ],
+      ['not told', 'Do not tell it', 'Not told.', null],
+    ] as const) {
+      const student = await Student.arrive(browser, await seatLink(asking, seat));
+      await student.press(answer);
+      await student.page.getByText(shown).waitFor();
+      await student.acknowledge();
+      await student.start();
+      const recordingId = await student.recordingId();
+      await student.end();
+      const reader = await openReader(asking, recordingId);
+      expect((await reader.verify('plaintext')).verdict).toBe('COMPLETE');
+      expect(aboutSchema.parse(await reader.readAbout(0)).location).toEqual(location);
+      await student.page.close();
+    }
+  }, 120_000);
+
   test('a Safe Exam Browser file starts at the exam link, in the form that it reads', async () => {
     const link = await seatLink(exam, 'seat-3');
     const student = await Student.arrive(browser, link);
@@ -292,6 +319,22 @@ describeInChromium('a student records in a browser', () => {
       expect(await page.getByRole('button', { name: 'Start recording' }).count()).toBe(0);
       await page.close();
     }
+  });
+
+  test('before its time an exam cannot be begun, and the page says from when it can', async () => {
+    const now = Date.now();
+    const later = await service.exam({
+      tracks: [{ kind: 'events' }],
+      notBeforeMs: now + 3_600_000,
+      notAfterMs: now + 7_200_000,
+    });
+    const student = await Student.arrive(browser, await seatLink(later, 'early'));
+    await student.acknowledge();
+    await student.press('Start recording');
+    await student.page.getByText('Before it can start:').waitFor();
+    expect(await student.page.getByText(/This exam can be recorded from/).count()).toBe(2);
+    expect(await student.page.getByRole('heading', { name: 'It is recording' }).count()).toBe(0);
+    await student.page.close();
   });
 });
 

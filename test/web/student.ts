@@ -45,6 +45,11 @@ export class Student {
     return new Student(page);
   }
 
+  /** At a page that was opened otherwise. */
+  static at(page: Page): Student {
+    return new Student(page);
+  }
+
   async press(name: string | RegExp): Promise<void> {
     await this.page.getByRole('button', { name, exact: true }).click();
   }

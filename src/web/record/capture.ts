@@ -33,6 +33,15 @@ export function framesOf({ track }: Captured): ReadableStream {
   return new MediaStreamTrackProcessor({ track }).readable;
 }
 
+/** What the readers are told: the device's own name, and of a screen what of it is shared. */
+export function deviceName({ source, track }: Captured): string {
+  return source === 'screen' ? `${track.getSettings().displaySurface ?? 'unknown'}: ${track.label}` : track.label;
+}
+
+export function isPartOfScreen({ source, track }: Captured): boolean {
+  return source === 'screen' && (track.getSettings().displaySurface ?? 'monitor') !== 'monitor';
+}
+
 export function release(captured: Iterable<Captured>): void {
   for (const { stream } of captured) for (const track of stream.getTracks()) track.stop();
 }

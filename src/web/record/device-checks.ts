@@ -1,5 +1,7 @@
 /** What this device must have before anything is recorded, each with what to do where it is missing. */
 import type { Tone } from '../parts/status.tsx';
+import type { ExamView } from './messages.ts';
+import { moment } from './words.ts';
 
 export interface Check {
   name: string;
@@ -34,6 +36,21 @@ export function checkClock(offsetMs: number): Check {
     tone: 'warn',
     words: `The clock of this device is ${minutes} minutes ${offsetMs > 0 ? 'slow' : 'fast'}. Set it to automatic; recording works all the same.`,
   };
+}
+
+/** By the clock of this device, as the recorder goes by it. */
+export function checkTime({ notBeforeMs, notAfterMs }: ExamView, nowMs: number): Check {
+  const name = 'Time';
+  const clock = 'If that has passed, the clock of this device is wrong: set it to automatic.';
+  if (nowMs < notBeforeMs) {
+    return {
+      name,
+      tone: 'bad',
+      words: `This exam can be recorded from ${moment(notBeforeMs)}. Load this page again then. ${clock}`,
+    };
+  }
+  if (nowMs >= notAfterMs) return { name, tone: 'bad', words: `This exam could be begun until ${moment(notAfterMs)}.` };
+  return { name, tone: 'good', words: `This exam can be begun until ${moment(notAfterMs)}.` };
 }
 
 export function checkNetwork(roundTripMs: number): Check {

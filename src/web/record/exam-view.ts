@@ -35,6 +35,7 @@ export async function viewExam(policy: Policy, { ticket }: ExamLink): Promise<Ex
     ...pageRules(policy, accommodations),
     accommodations,
     seat: seat?.seat ?? null,
+    notBeforeMs: policy.not_before,
     notAfterMs: policy.not_after,
   };
 }

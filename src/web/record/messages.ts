@@ -35,6 +35,8 @@ export interface ExamView {
   picture: PictureLimits;
   accommodations: Accommodations;
   seat: string | null;
+  /** When a recording may be opened. */
+  notBeforeMs: number;
   notAfterMs: number;
 }
 
@@ -92,8 +94,10 @@ export interface RecorderCalls {
   photo(jpeg: Uint8Array): Promise<void>;
   pause(): Promise<void>;
   goOn(): Promise<void>;
-  /** Ends every track, uploads the rest, closes. */
-  end(): Promise<ReceiptView>;
+  /** Takes nothing more: after it the devices may be let go, and their silence is no event. */
+  stop(): Promise<void>;
+  /** After `stop`: uploads the rest and closes. */
+  close(): Promise<ReceiptView>;
   /** Uploads what an interrupted recording left, and closes it without recording more. */
   finish(): Promise<ReceiptView>;
 }

@@ -3,7 +3,7 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import type { CaptureSource } from '../../../schema/events.ts';
 import { Frame } from '../parts/frame.tsx';
 import { LiveRegion, Status } from '../parts/status.tsx';
-import { framesOf, release, type Captured } from './capture.ts';
+import { deviceName, framesOf, release, type Captured } from './capture.ts';
 import { Closing } from './closing.tsx';
 import { Done } from './done.tsx';
 import type { Failure, ReceiptView, Started } from './messages.ts';
@@ -112,7 +112,7 @@ function WithLink({ link }: { link: string }) {
         hasPhoto: photo !== undefined,
       });
       for (const captured of preparation.sources.values()) {
-        await calls.attach(captured.source, captured.track.label, framesOf(captured));
+        await calls.attach(captured.source, deviceName(captured), framesOf(captured));
       }
       if (photo) await calls.photo(photo);
       setSources(preparation.sources);
@@ -126,7 +126,7 @@ function WithLink({ link }: { link: string }) {
   async function reattach(captured: Captured): Promise<void> {
     if (!calls) return;
     try {
-      await calls.attach(captured.source, captured.track.label, framesOf(captured));
+      await calls.attach(captured.source, deviceName(captured), framesOf(captured));
       setSources(new Map([...sources, [captured.source, captured]]));
       change({ ended: new Set([...state.ended].filter((source) => source !== captured.source)) });
     } catch (error) {
@@ -137,10 +137,11 @@ function WithLink({ link }: { link: string }) {
   async function close(how: 'end' | 'finish'): Promise<void> {
     if (!calls) return;
     setIsClosing(true);
-    release(sources.values());
-    if (document.fullscreenElement) void document.exitFullscreen();
     try {
-      setReceipt(await calls[how]());
+      if (how === 'end') await calls.stop();
+      release(sources.values());
+      if (document.fullscreenElement) void document.exitFullscreen();
+      setReceipt(await (how === 'end' ? calls.close() : calls.finish()));
     } catch (error) {
       fail(error);
     }

@@ -5,8 +5,8 @@ import { Button } from '../parts/button.tsx';
 import { CheckField, TextField } from '../parts/field.tsx';
 import { Panel } from '../parts/panel.tsx';
 import { LiveRegion, Status } from '../parts/status.tsx';
-import { capture, captureTrouble, sourceName, type Captured } from './capture.ts';
-import { checkBrowser, checkClock, checkNetwork, checkStorage, type Check } from './device-checks.ts';
+import { capture, captureTrouble, isPartOfScreen, sourceName, type Captured } from './capture.ts';
+import { checkBrowser, checkClock, checkNetwork, checkStorage, checkTime, type Check } from './device-checks.ts';
 import { download } from './download.ts';
 import type { Look } from './messages.ts';
 import { Notice } from './notice.tsx';
@@ -34,6 +34,7 @@ export function Prepare({ look, link, roundTripMs, onStart, onFinish }: PrepareP
     checkBrowser(),
     checkNetwork(roundTripMs),
     checkClock(look.clockOffsetMs),
+    ...(isResuming ? [] : [checkTime(exam, Date.now())]),
   ]);
   const [sources, setSources] = useState<ReadonlyMap<CaptureSource, Captured>>(new Map());
   const [troubles, setTroubles] = useState<ReadonlyMap<CaptureSource, string>>(new Map());
@@ -211,6 +212,16 @@ interface SourceCheckProps {
 function SourceCheck({ source, isRequired, captured, trouble, onAllow }: SourceCheckProps) {
   const name = sourceName(source);
   const title = name[0]!.toUpperCase() + name.slice(1);
+  if (captured && isPartOfScreen(captured)) {
+    return (
+      <Status tone="warn">
+        <p>
+          <strong>{title}.</strong> You shared a window or a tab, and not the whole screen. The readers will see that.
+        </p>
+        <Button onPress={onAllow}>Share again</Button>
+      </Status>
+    );
+  }
   if (captured) {
     return (
       <Status tone="good">

@@ -189,11 +189,14 @@ export class RecordingDesk implements RecorderCalls {
     this.#note({ type: 'continued', paused_ms: pausedMs });
   }
 
-  async end(): Promise<ReceiptView> {
+  async stop(): Promise<void> {
     this.#isEnding = true;
     clearInterval(this.#pulse);
     await Promise.all([...this.#tracks.values()].map((track) => track.end()));
     this.#note({ type: 'recording_ended' });
+  }
+
+  async close(): Promise<ReceiptView> {
     return this.#receiptView(await this.#recorder!.close());
   }
 
