@@ -45,6 +45,10 @@ export const serviceSchema = z.object({
   log: z.object({ origin: z.string(), vkey: z.string() }),
   now_ms: uint,
   retention_days: z.object({ maximum: z.number() }),
+  /** How long a backup of the vault of shred shares can exist: a deletion is final when it has passed. */
+  vault_horizon_hours: z.number(),
+  /** Who answers for the data, as the operator configured it: for notices and records of processing. */
+  operator: z.object({ controller: z.string().nullable(), privacy_contact: z.string().nullable() }),
 });
 
 export const healthSchema = z.object({ healthy: z.boolean(), store: z.boolean(), bucket: z.boolean() });

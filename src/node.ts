@@ -122,7 +122,8 @@ export async function start(options: StartOptions): Promise<RunningServer> {
     await jobs.publish();
 
     const pages = openPages({ dir: PAGES_DIR, bucketOrigin: storage.publicOrigin });
-    const http = await listen(createApp(ports, { report, pages, publicUrl: config.publicUrl }), config);
+    const { publicUrl, operator } = config;
+    const http = await listen(createApp(ports, { report, pages, publicUrl, operator }), config);
     const cron = isScheduled ? startCron(jobs, report) : undefined;
 
     const setupLink = await keepSetupLink(ports, config.publicUrl ?? http.url, dataDir);

@@ -7,7 +7,7 @@ import type { Reconciliation, ReconcileReport } from '../../crypto/log/reconcile
 import { createS3Bucket } from '../../src/server/adapters/s3-bucket.ts';
 import { BucketError } from '../../src/server/ports.ts';
 import { exportLog, verifyBundle, verifyLiveLog } from '../evidence/bundle-folder.ts';
-import { fetchCertificate, openLiveLog } from '../evidence/live-log.ts';
+import { fetchCertificate, openLiveLog } from '../../src/client/live-log.ts';
 import { listBucket, readListing } from '../evidence/listing.ts';
 import { renderReportPage } from '../evidence/report-page.ts';
 import { bucketOf } from '../shell/bucket.ts';

@@ -16,7 +16,7 @@ import {
   type BundleReport,
 } from '../../crypto/log/bundle.ts';
 import type { Api } from '../../src/client/api.ts';
-import { liveEntries, type LiveLog } from './live-log.ts';
+import { liveEntries, type LiveLog } from '../../src/client/live-log.ts';
 
 export interface VerifyOptions {
   /** The time of `overdue(now)`, ms. */

@@ -6,6 +6,7 @@ import { Hono } from 'hono';
 import type { z } from 'zod';
 import { ProtocolError } from '../../crypto/format/errors.ts';
 import type { serviceSchema } from '../../schema/api.ts';
+import type { Config } from './config.ts';
 import { type ErrorCode, problemOf, ServerError } from './errors.ts';
 import { examRoutes } from './http/exams.ts';
 import { logRoutes, proofRoutes } from './http/log.ts';
@@ -31,13 +32,17 @@ export interface AppOptions {
   publicUrl?: string | undefined;
   /** Whether a recording is opened only in a bucket that was lately found fit: where no start could refuse an unfit one. */
   isAttestedFirst?: boolean;
+  /** Who answers for the data: told to whoever asks, for notices and records of processing. */
+  operator?: Config['operator'];
 }
+
+const NOBODY_NAMED: Config['operator'] = { controller: null, privacyContact: null };
 
 export function createApp(
   ports: Ports,
-  { report = () => undefined, pages, publicUrl, isAttestedFirst = false }: AppOptions = {},
+  { report = () => undefined, pages, publicUrl, isAttestedFirst = false, operator = NOBODY_NAMED }: AppOptions = {},
 ): Hono {
-  const { store, bucket, clock, signer } = ports;
+  const { store, vault, bucket, clock, signer } = ports;
   const app = new Hono();
 
   deprecate(app);
@@ -57,6 +62,8 @@ export function createApp(
       log: { origin: signer.origin, vkey: vkeyOf(signer) },
       now_ms: clock.now(),
       retention_days: { maximum: 30 },
+      vault_horizon_hours: vault.horizonMs / 3_600_000,
+      operator: { controller: operator.controller, privacy_contact: operator.privacyContact },
     };
     return c.json(answer, 200, { 'cache-control': 'no-store' });
   });

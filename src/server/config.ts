@@ -49,6 +49,9 @@ const environmentSchema = z
     ZEROREEL_VAULT_URL: postgresUrl.optional(),
     /** How long a backup of the vault can exist. A deletion is final when it has passed. */
     ZEROREEL_VAULT_HORIZON_HOURS: z.coerce.number().min(0).max(48).default(24),
+    /** Who answers for the data, and how to reach their data protection officer: shown on the compliance page. */
+    ZEROREEL_CONTROLLER: z.string().max(500).optional(),
+    ZEROREEL_PRIVACY_CONTACT: z.string().max(500).optional(),
   })
   .refine(
     (env) =>
@@ -70,6 +73,7 @@ export interface Config {
   logOrigin: string;
   vaultHorizonMs: number;
   witnesses: readonly Witness[];
+  operator: { controller: string | null; privacyContact: string | null };
   bucket: string;
   region: string;
   storage: { kind: 'embedded'; port: number } | ExternalStorage;
@@ -113,6 +117,10 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     logOrigin: env.ZEROREEL_LOG_ORIGIN,
     vaultHorizonMs: env.ZEROREEL_VAULT_HORIZON_HOURS * 3_600_000,
     witnesses: readWitnesses(env.ZEROREEL_WITNESSES ?? ''),
+    operator: {
+      controller: env.ZEROREEL_CONTROLLER ?? null,
+      privacyContact: env.ZEROREEL_PRIVACY_CONTACT ?? null,
+    },
     bucket: env.ZEROREEL_S3_BUCKET,
     region: env.ZEROREEL_S3_REGION,
     ...(env.ZEROREEL_DATABASE_URL !== undefined && {

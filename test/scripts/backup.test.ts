@@ -6,7 +6,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { findBackup, makeBackup } from '../../scripts/backup/backup-folder.ts';
 import { restore, type RestoreOptions, type RestoreSummary } from '../../scripts/backup/restore.ts';
 import { exportLog } from '../../scripts/evidence/bundle-folder.ts';
-import { openLiveLog } from '../../scripts/evidence/live-log.ts';
+import { openLiveLog } from '../../src/client/live-log.ts';
 import { Api } from '../../src/client/api.ts';
 import { StartRefusal } from '../../src/server/start-refusal.ts';
 import { CommandError } from '../../scripts/shell/exits.ts';

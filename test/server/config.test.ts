@@ -20,6 +20,7 @@ describe('settings', () => {
       logOrigin: 'localhost/zeroreel',
       vaultHorizonMs: 86_400_000,
       witnesses: [],
+      operator: { controller: null, privacyContact: null },
       bucket: 'zeroreel',
       region: 'us-east-1',
       storage: { kind: 'embedded', port: 8601 },

@@ -29,6 +29,7 @@ const config = (changes: Partial<Config> = {}): Config => ({
   logOrigin: 'test.example/zeroreel',
   vaultHorizonMs: 0,
   witnesses: [],
+  operator: { controller: null, privacyContact: null },
   bucket: 'zeroreel',
   region: 'us-east-1',
   storage: { kind: 'embedded', port: 0 },

@@ -167,6 +167,7 @@ export class Stage {
       logOrigin: 'test.example/zeroreel',
       vaultHorizonMs: DAY_MS,
       witnesses: options.witnesses ?? [],
+      operator: { controller: null, privacyContact: null },
       bucket,
       region,
       storage: 'endpoint' in where ? { kind: 's3', pathStyle: true, ...where } : { kind: 'embedded', port: 0 },

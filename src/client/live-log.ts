@@ -6,7 +6,7 @@ import { openCheckpoint } from '../../crypto/log/checkpoint.ts';
 import { parseVkey } from '../../crypto/log/note.ts';
 import { decodeBundle, hashesFromTiles, tileAt, tilePath, TILE_WIDTH, type Tile } from '../../crypto/log/tiles.ts';
 import { fromBase64Url } from '../../crypto/format/bytes.ts';
-import type { Api } from '../../src/client/api.ts';
+import type { Api } from './api.ts';
 
 export interface LiveLog {
   /** The newest checkpoint, a signed note. */
