@@ -116,29 +116,17 @@ class Tally {
   readonly #due = { total: 0, onTime: 0, late: 0 };
 
   accept(entry: LogEntry): void {
-    this.#day(entry.at);
-    switch (entry.type) {
-      case 'run.finished':
-        this.#runs.unshift(entry);
-        this.#runs.length = Math.min(this.#runs.length, MOST_RUNS);
-        this.#runCount += 1;
-        return;
-      case 'storage.attested':
-        this.#storage = entry;
-        return;
-      case 'policy.published':
-        this.#exams.add(entry.exam);
-        this.#retentionDays = Math.max(this.#retentionDays, entry.retention_days);
-        return;
-      case 'recording.opened':
-        this.#day(entry.at).opened += 1;
-        return;
-      case 'deletion.completed':
-        this.#day(entry.at).deleted += 1;
-        return;
-      default:
-        return;
-    }
+    const day = this.#day(entry.at);
+    if (entry.type === 'run.finished') {
+      this.#runs.unshift(entry);
+      this.#runs.length = Math.min(this.#runs.length, MOST_RUNS);
+      this.#runCount += 1;
+    } else if (entry.type === 'policy.published') {
+      this.#exams.add(entry.exam);
+      this.#retentionDays = Math.max(this.#retentionDays, entry.retention_days);
+    } else if (entry.type === 'storage.attested') this.#storage = entry;
+    else if (entry.type === 'recording.opened') day.opened += 1;
+    else if (entry.type === 'deletion.completed') day.deleted += 1;
   }
 
   /** Each recording once. */

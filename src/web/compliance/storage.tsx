@@ -35,7 +35,7 @@ export function Storage({ attested }: { attested: LogEntryOf<'storage.attested'>
       <dt>Versioning</dt>
       <dd>{VERSIONING[versioning]}</dd>
       <dt>Object lock</dt>
-      <dd>{lock === false ? 'off: nothing keeps an object from being destroyed' : `${answer(lock)}`}</dd>
+      <dd>{lock === false ? 'off: nothing keeps an object from being destroyed' : answer(lock)}</dd>
       <dt>The store’s own backstop</dt>
       <dd>{days === null ? 'none; the purge needs none' : `the store itself deletes after ${days} days`}</dd>
       {Object.entries(ENFORCED).map(([name, words]) => {

@@ -3,7 +3,7 @@
  * certificate that was kept is checked without asking anybody.
  */
 import { useMemo, useState } from 'preact/hooks';
-import { ProtocolError } from '../../../crypto/format/errors.ts';
+import type { ProtocolError } from '../../../crypto/format/errors.ts';
 import { RECEIPT_CLOSED } from '../../../crypto/format/receipt.ts';
 import { verifyCertificate, type CertificateStatement } from '../../../crypto/log/certificate.ts';
 import { Api } from '../../client/api.ts';
