@@ -166,8 +166,8 @@ function readWitnessKey(vkey: string): VerifierKey {
   }
 }
 
-/** Settings whose value is a secret. */
-const SECRET = /^ZEROREEL_.*(?:PASSPHRASE|TOKEN|TICKET|SECRET(?:_ACCESS_KEY)?)$/;
+/** Settings whose value is a secret, or has one in it. */
+const SECRET = /^ZEROREEL_(?:.*(?:PASSPHRASE|TOKEN|TICKET|SECRET(?:_ACCESS_KEY)?)|DATABASE_URL|VAULT_URL)$/;
 
 /**
  * A copy of the process's environment, whose secrets are then taken out of the environment itself: Node's diagnostic reports write it

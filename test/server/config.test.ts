@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { encodeVkey, verifierKey } from '../../crypto/log/note.ts';
-import { ConfigError, readConfig } from '../../src/server/config.ts';
+import { ConfigError, readConfig, takeEnvironment } from '../../src/server/config.ts';
 import { LOG, VKEY } from '../crypto/log/keys.ts';
 
 const WITNESS_VKEY = encodeVkey(verifierKey('w.example.org', LOG.publicKey, 4));
@@ -84,5 +84,14 @@ describe('settings', () => {
     expect(read).toThrow(ConfigError);
     expect(read).toThrow(name);
     expect(read).not.toThrow(/a secret|65536|with space/);
+  });
+
+  test('with secrets in them are taken out of the environment, and no other', () => {
+    const secret = ['ZEROREEL_S3_SECRET_ACCESS_KEY', 'ZEROREEL_DATABASE_URL', 'ZEROREEL_VAULT_URL'];
+    const open = ['ZEROREEL_PUBLIC_URL', 'ZEROREEL_ADMIN_TOKEN_FILE', 'PATH'];
+    const environment = Object.fromEntries([...secret, ...open].map((name) => [name, name]));
+    const all = { ...environment };
+    expect(takeEnvironment(environment)).toEqual(all);
+    expect(Object.keys(environment)).toEqual(open);
   });
 });
