@@ -116,6 +116,7 @@ export const ROUTES = {
       'exam-unknown',
       'exam-closed',
       'policy-outdated',
+      'policy-refused',
       'open-refused',
       'open-conflict',
       'record-refused',
