@@ -39,8 +39,10 @@ export interface ExecutionContext {
 }
 
 export interface EdgeOptions {
-  /** Dates everything, the requests to the bucket too. Default: the system's. */
+  /** Default: the system's. */
   clock?: Clock;
+  /** Dates the requests to the bucket, where that does not go by the world's time. */
+  bucketClock?: Clock;
   /** What one trigger may use. */
   limits?: Limits;
   /** Wraps the ports: how a test lets them fail. */
@@ -112,7 +114,13 @@ export function createWorker(options: EdgeOptions = {}) {
         if (invocation && statements.some(isAppend)) invocation.hasAppended = true;
       }),
       vault: openKvVault(env.VAULT, vaultHorizonMs, count),
-      bucket: createS3Bucket({ ...storage, bucket, region, watch: count, ...(options.clock && { clock }) }),
+      bucket: createS3Bucket({
+        ...storage,
+        bucket,
+        region,
+        watch: count,
+        ...(options.bucketClock && { clock: options.bucketClock }),
+      }),
       clock,
       signer: await importLogSigner(fromBase64Url(env.ZEROREEL_LOG_KEY), logOrigin),
       budget: { isSpent: () => invocations.getStore()?.meter.isSpent() ?? false },

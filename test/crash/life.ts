@@ -15,7 +15,8 @@ import { sweep } from '../../src/server/jobs/sweep.ts';
 import { vkeyOf } from '../../src/server/signing.ts';
 import { media, type SealedChunk, type TestExam, TestRecorder } from '../server/recorder.ts';
 import { keyIdOf, policyBody } from '../simulation/tape.ts';
-import type { Machine, Site } from './machine.ts';
+import type { Ports, Store, Vault } from '../../src/server/ports.ts';
+import type { Site } from './machine.ts';
 import { objectKey } from '../../src/server/core/names.ts';
 
 const MINUTE_MS = 60_000;
@@ -57,8 +58,24 @@ export async function writeScript(exam: TestExam, now: number): Promise<Script> 
   };
 }
 
+/** Where a life takes place; the bucket outlives every server. */
+export type Place = Pick<Site, 'clock' | 'signer' | 'bucket'>;
+
+export type Job = (ports: Ports) => Promise<unknown>;
+
+/** A server to which the fault comes at some call, and that is there again. */
+export interface Living {
+  readonly inside: { store: Store; vault: Vault };
+  readonly struckAt: string | undefined;
+  onRestart: () => Promise<void>;
+  insist<T>(work: () => Promise<T>): Promise<T>;
+  fetch(method: string, path: string, token: string, body?: unknown): Promise<{ status: number; json: unknown }>;
+  /** A job, as cron runs it. */
+  run(job: Job): Promise<unknown>;
+}
+
 /** Throws at the first promise that is broken. */
-export async function live(site: Site, machine: Machine, script: Script): Promise<void> {
+export async function live(site: Place, machine: Living, script: Script): Promise<void> {
   const { clock } = site;
   const { store } = machine.inside;
   const beganMs = clock.now();
@@ -93,10 +110,10 @@ export async function live(site: Site, machine: Machine, script: Script): Promis
       410,
     ),
   );
-  await job(machine, heartbeat, publish);
+  await job(site, machine, heartbeat, publish);
 
   clock.nowMs += 25 * HOUR_MS;
-  await job(machine, abandon, sweep, purge);
+  await job(site, machine, abandon, sweep, purge);
   await requireReadable(site, machine, acknowledged);
   const live = [script.whole, script.silent].map(([epoch]) => epoch!.recorder.sessionId);
   for (const id of live) await requireReleased(machine, id, script.exam, 200);
@@ -105,18 +122,18 @@ export async function live(site: Site, machine: Machine, script: Script): Promis
   clock.nowMs = beganMs + 30 * DAY_MS + 5 * MINUTE_MS;
   acknowledged.clear();
   for (const id of live) await requireReleased(machine, id, script.exam, 410);
-  await job(machine, purge, publish);
+  await job(site, machine, purge, publish);
   clock.nowMs += 2 * MINUTE_MS;
-  await job(machine, purge);
+  await job(site, machine, purge);
   clock.nowMs += 2 * HOUR_MS;
-  await job(machine, purge, sweep, heartbeat, publish);
+  await job(site, machine, purge, sweep, heartbeat, publish);
   await requireNothing(site, machine);
   await requireLog(site, machine);
 }
 
 async function play(
-  site: Site,
-  machine: Machine,
+  site: Place,
+  machine: Living,
   epochs: readonly EpochScript[],
   acknowledged: Map<string, Uint8Array>,
 ) {
@@ -143,16 +160,15 @@ async function play(
   }
 }
 
-async function job(machine: Machine, ...jobs: ((ports: Machine['ports']) => Promise<unknown>)[]): Promise<void> {
+async function job({ clock }: Place, machine: Living, ...jobs: Job[]): Promise<void> {
   // Cron comes round again: a lease that a dead process left behind must not need more than its ten minutes, and what a
   // job could not do for a call that failed is done by the next run.
   for (const run of jobs) {
     const life = machine.struckAt;
-    await machine.insist(() => run(machine.ports));
+    await machine.insist(() => machine.run(run));
     if (machine.struckAt === life) continue;
-    const { clock } = machine.ports as unknown as { clock: Site['clock'] };
     clock.nowMs += 11 * MINUTE_MS;
-    await machine.insist(() => run(machine.ports));
+    await machine.insist(() => machine.run(run));
   }
 }
 
@@ -163,7 +179,7 @@ async function expectStatus(answer: Promise<{ status: number; json: unknown }>, 
   return { status, json };
 }
 
-async function requireReadable({ bucket }: Site, machine: Machine, acknowledged: ReadonlyMap<string, Uint8Array>) {
+async function requireReadable({ bucket }: Place, machine: Living, acknowledged: ReadonlyMap<string, Uint8Array>) {
   for (const [key, object] of acknowledged) {
     const stored = await bucket.get(key);
     if (!stored || !equal(stored, object))
@@ -171,7 +187,7 @@ async function requireReadable({ bucket }: Site, machine: Machine, acknowledged:
   }
 }
 
-async function requireReleased(machine: Machine, id: string, exam: TestExam, status: number): Promise<void> {
+async function requireReleased(machine: Living, id: string, exam: TestExam, status: number): Promise<void> {
   const body = { key_id: keyIdOf(exam), purpose: 'review' };
   const { json } = await machine.insist(() =>
     expectStatus(machine.fetch('POST', `/recordings/${id}/release`, STAFF_TOKEN, body), status),
@@ -186,8 +202,8 @@ async function requireReleased(machine: Machine, id: string, exam: TestExam, sta
  * not settled, nothing that is dying can be opened, each transition is in the log once, and the published tree is the log's.
  */
 async function requireInvariants(
-  site: Site,
-  machine: Machine,
+  site: Place,
+  machine: Living,
   acknowledged: ReadonlyMap<string, Uint8Array>,
 ): Promise<void> {
   await requireReadable(site, machine, acknowledged);
@@ -231,8 +247,8 @@ const ONCE = new Set([
 
 /** Whether the newest checkpoint is the root of the entries that it covers; answers how many these are. */
 async function requireTree(
-  { signer }: Site,
-  machine: Machine,
+  { signer }: Place,
+  machine: Living,
   entries: readonly { bytes: Uint8Array }[],
 ): Promise<number> {
   const published = await machine.inside.store.newestCheckpoint();
@@ -244,7 +260,7 @@ async function requireTree(
   return size;
 }
 
-async function requireNothing({ bucket }: Site, machine: Machine): Promise<void> {
+async function requireNothing({ bucket }: Place, machine: Living): Promise<void> {
   for await (const { key } of bucket.listVersions(''))
     throw new Error(`${key} is left after ${machine.struckAt ?? 'no fault'}`);
   if ((await bucket.abortMultiparts('')) > 0) throw new Error('a multipart upload is left');
@@ -252,7 +268,7 @@ async function requireNothing({ bucket }: Site, machine: Machine): Promise<void>
     throw new Error('a shred share is left');
 }
 
-async function requireLog(site: Site, machine: Machine): Promise<void> {
+async function requireLog(site: Place, machine: Living): Promise<void> {
   const { store } = machine.inside;
   const entries = await store.entries(0, 100_000);
   const { findings } = audit(entries, site.clock.now(), { graceMs: HOUR_MS });

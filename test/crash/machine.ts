@@ -12,6 +12,7 @@ import { type Bucket, BucketError, type Ports, type Signer, type Store, type Vau
 import { StoreError } from '../../src/server/store.ts';
 import { type Door, type Gate, throughGate } from '../simulation/gate.ts';
 import { nativeSigner } from '../simulation/native-crypto.ts';
+import type { Job, Living } from './life.ts';
 
 const BUCKET = 'zeroreel';
 
@@ -21,6 +22,7 @@ export class Site {
   readonly signer: Signer = nativeSigner(generateKeyPairSync('ed25519').privateKey, 'crash.invalid/log');
   readonly dir = mkdtempSync(join(tmpdir(), 'zeroreel-crash-'));
   bucket!: Bucket;
+  address!: { endpoint: string; credentials: { accessKeyId: string; secretAccessKey: string }; name: string };
   #running!: RunningBucket;
 
   static async open(): Promise<Site> {
@@ -33,6 +35,7 @@ export class Site {
       clock: site.clock,
     });
     const { endpoint } = site.#running;
+    site.address = { endpoint, credentials, name: BUCKET };
     site.bucket = createS3Bucket({ endpoint, region: 'us-east-1', bucket: BUCKET, credentials, clock: site.clock });
     return site;
   }
@@ -60,7 +63,7 @@ class Died extends Error {}
 const NEVER = new Promise<never>(() => undefined);
 
 /** The server's process on its files: once, at the appointed call, it dies and is started again over them, or the call fails. */
-export class Machine {
+export class Machine implements Living {
   readonly #site: Site;
   readonly #dir: string;
   readonly #fault: Fault;
@@ -124,6 +127,10 @@ export class Machine {
         else if (this.struckAt === before) throw error;
       }
     }
+  }
+
+  run(job: Job): Promise<unknown> {
+    return job(this.ports);
   }
 
   async #restart(): Promise<void> {

@@ -15,7 +15,10 @@ import { expectDocumented } from './contract.ts';
 import type { Clock } from '../../src/server/ports.ts';
 import { type Isolate, type RunningWorker, startWorker, toldBy } from '../workerd/running.ts';
 import { HEADERS } from '../workerd/strings.ts';
+import { type Holdings, holdingsOf } from './holdings.ts';
 import { makeExam, TestRecorder, type ExamOptions, type SealedChunk, type TestExam } from './recorder.ts';
+
+export type { Holdings } from './holdings.ts';
 
 export const MINUTE_MS = 60_000;
 export const HOUR_MS = 60 * MINUTE_MS;
@@ -73,7 +76,8 @@ export async function call(
   const response = await fetch(`${url}${path}`, {
     method,
     headers: {
-      ...(strings && { [HEADERS.now]: String(strings.clock.now()) }),
+      // workerd ends idle connections when it likes, and no client can know in time.
+      ...(strings && { [HEADERS.now]: String(strings.clock.now()), connection: 'close' }),
       ...(token !== undefined && { authorization: `Bearer ${token}` }),
       ...(body !== undefined && { 'content-type': 'application/json' }),
       ...headers,
@@ -138,7 +142,7 @@ export function stageOn(database: (dataDir: string) => Promise<Config['database'
 
 export class Stage {
   readonly clock: TestClock;
-  readonly server: Pick<RunningServer, 'url' | 'ports' | 'close'> & Pick<RunningServer, 'jobs'>;
+  readonly server: Pick<RunningServer, 'url' | 'ports' | 'jobs' | 'close'> & { holdings(): Promise<Holdings> };
   readonly dataDir: string;
   /** The first administrator's token. */
   readonly admin: string;
@@ -186,12 +190,13 @@ export class Stage {
     }
     const server = await start({ config, clock, report, isScheduled: false });
     const admin = readFileSync(join(dataDir, 'admin.token'), 'utf8').trim();
-    return new Stage({ clock, server, dataDir, admin, reported }, ownsFolder);
+    const holdings = () => holdingsOf(server.ports);
+    return new Stage({ clock, server: { ...server, holdings }, dataDir, admin, reported }, ownsFolder);
   }
 
   /** A server that another process runs: of `server` there is only its address. */
   static beside(url: string, admin: string): Stage {
-    const server = { url } as RunningServer;
+    const server = { url } as Stage['server'];
     return new Stage({ clock: new TestClock(), server, dataDir: '', admin, reported: [] }, false);
   }
 
@@ -270,40 +275,9 @@ export class Stage {
     return this.call('POST', `/v1/recordings/${recorder.sessionId}/heads`, { token: recorder.token, body: { head } });
   }
 
-  /** All that the server holds: log size, recordings' rows and shares, and the bucket's keys with their sizes. */
-  async holdings(): Promise<Holdings> {
-    const { store, vault, bucket, clock } = this.server.ports;
-    const objects: Record<string, number> = {};
-    for await (const { key, bytes } of bucket.list('')) objects[key] = bytes;
-    const rows: unknown[] = [];
-    for (const exam of await store.exams(1000)) {
-      for (const recording of await store.recordings(exam.examId, 1000)) {
-        const epochs = await store.epochs(recording.id);
-        const pending = await Promise.all(epochs.map(({ epoch }) => store.pending(recording.id, epoch)));
-        rows.push({ recording, epochs, pending, tracks: await store.tracks(recording.id) });
-        rows.push(await store.wraps(recording.id), await store.grants(recording.id));
-      }
-      rows.push(exam);
-    }
-    // When a token was last used is no holding: asking changes it.
-    const tokens = await store.tokens();
-    const { shares } = await vault.list(clock.now() + DAY_MS, 1000);
-    return {
-      log: await store.logSize(),
-      rows,
-      shares,
-      tokens: tokens.map(({ lastUsedMs: _, ...token }) => token),
-      objects,
-    };
+  holdings(): Promise<Holdings> {
+    return this.server.holdings();
   }
-}
-
-export interface Holdings {
-  log: number;
-  rows: unknown[];
-  shares: { recordingId: string; epoch: number }[];
-  tokens: unknown[];
-  objects: Record<string, number>;
 }
 
 /** Deployments by their stages' folder: stages that share one are isolates of one deployment. */
@@ -328,19 +302,25 @@ async function inWorkerd({ dataDir, storage, bucket: name, logOrigin }: Config, 
     deployments.delete(dataDir);
     await running.close();
   };
-  return { server: { url: own.url, ports: running.ports, jobs: jobsOf(own), close }, admin: running.adminToken };
+  const { url, holdings } = own;
+  return { server: { url, ports: running.ports, jobs: jobsOf(own), holdings, close }, admin: running.adminToken };
 
   async function startDeployment(): Promise<RunningWorker> {
     if (storage.kind === 's3') {
       const { endpoint, credentials } = storage;
-      return startWorker({ clock, bucket: { endpoint, credentials, name }, logOrigin, isolates: ISOLATES });
+      return startWorker({
+        clock,
+        bucket: { endpoint, credentials, name, isMoved: false },
+        logOrigin,
+        isolates: ISOLATES,
+      });
     }
     const credentials = { accessKeyId: 'AKTEST', secretAccessKey: 'a secret of this test' };
     const embedded = await startEmbeddedBucket({ dir: join(dataDir, 'bucket'), credentials, buckets: [name], clock });
     const { endpoint } = embedded;
     const started = await startWorker({
       clock,
-      bucket: { endpoint, credentials, name },
+      bucket: { endpoint, credentials, name, isMoved: true },
       logOrigin,
       isolates: ISOLATES,
     });

@@ -5,11 +5,14 @@
 import { createWorker, type Env, type ExecutionContext, JOBS, type Usage } from '../../src/server/edge.ts';
 import { BucketError, type Ports } from '../../src/server/ports.ts';
 import { StoreError } from '../../src/server/store.ts';
+import { holdingsOf } from '../server/holdings.ts';
 import { type Gate, throughGate } from '../simulation/gate.ts';
 import { type Appointment, decode, encode, HEADERS, type Reported } from './strings.ts';
 
 interface TestEnv extends Env {
   TEST_LIMITS: string;
+  /** `moved` where the bucket goes by the test's clock. */
+  TEST_BUCKET_CLOCK: string;
 }
 
 let now = Date.now();
@@ -40,15 +43,26 @@ const report = (error: unknown): void => {
   reported.push({ name, message });
 };
 
+/** A test moves the clock by days: as if the hourly trigger had kept up with it, a bucket that was found fit stays so. */
+function keptAttested({ store, ...others }: Ports): Ports {
+  const bookmark = async (name: string) => {
+    const place = await store.bookmark(name);
+    return name.startsWith('attest') && place !== undefined ? String(now) : place;
+  };
+  return { ...others, store: { ...store, bookmark } };
+}
+
 let worker: ReturnType<typeof createWorker> | undefined;
 
-function workerOf({ TEST_LIMITS }: TestEnv) {
+function workerOf({ TEST_LIMITS, TEST_BUCKET_CLOCK }: TestEnv) {
+  const clock = { now: () => now };
   worker ??= createWorker({
-    clock: { now: () => now },
+    clock,
+    ...(TEST_BUCKET_CLOCK === 'moved' && { bucketClock: clock }),
     ...(TEST_LIMITS !== '' && {
       limits: JSON.parse(TEST_LIMITS) as { subrequests: number; statements: number; wallMs: number },
     }),
-    through: (opened) => (ports = throughGate((inside = opened), gate, 1000)),
+    through: (opened) => (ports = throughGate((inside = keptAttested(opened)), gate, 1000)),
     report,
     measure: (usage) => usages.push(usage),
   });
@@ -62,18 +76,26 @@ async function answer(request: Request, env: TestEnv, context: ExecutionContext)
     await product.scheduled({ cron: searchParams.get('cron') ?? '' }, env);
     return Response.json(usages);
   }
+  if (pathname === '/test/holdings') return new Response(encode(await holdingsOf(await portsInside(env, context))));
   const door = /^\/test\/ports\/(store|vault)\/(\w+)$/.exec(pathname);
   if (door) return askInside(door[1] as 'store' | 'vault', door[2]!, await request.text(), env, context);
   const job = /^\/test\/jobs\/(\w+)$/.exec(pathname)?.[1];
   if (job === undefined) return product.fetch(request, env, context);
-  // Opens the ports, where this is the isolate's first request.
-  if (!ports) await product.fetch(new Request('http://worker.invalid/v1/service'), env, context);
+  await portsInside(env, context);
   return Response.json((await JOBS[job as keyof typeof JOBS](ports!)) ?? null);
 }
 
-async function askInside(door: 'store' | 'vault', call: string, body: string, env: TestEnv, context: ExecutionContext) {
+async function portsInside(env: TestEnv, context: ExecutionContext): Promise<Ports> {
+  // Opens the ports, where this is the isolate's first request.
   if (!inside) await workerOf(env).fetch(new Request('http://worker.invalid/v1/service'), env, context);
-  const port = inside![door] as unknown as Record<string, (...parameters: unknown[]) => Promise<unknown>>;
+  return inside!;
+}
+
+async function askInside(door: 'store' | 'vault', call: string, body: string, env: TestEnv, context: ExecutionContext) {
+  const port = (await portsInside(env, context))[door] as unknown as Record<
+    string,
+    (...parameters: unknown[]) => Promise<unknown>
+  >;
   try {
     return new Response(encode(await port[call]!(...(decode(body) as unknown[]))));
   } catch (error) {

@@ -13,6 +13,7 @@ import type { Limits } from '../../src/server/budget.ts';
 import type { JOBS, Usage } from '../../src/server/edge.ts';
 import type { Clock, Ports, Store, Vault } from '../../src/server/ports.ts';
 import { StoreError, type StoreErrorCode } from '../../src/server/store.ts';
+import type { Holdings } from '../server/holdings.ts';
 import { migrationStatements } from './migrations.ts';
 import { type Appointment, decode, encode, HEADERS, type Reported } from './strings.ts';
 
@@ -55,7 +56,13 @@ function bundle(): Promise<string> {
 
 export interface WorkerOptions {
   clock: Clock;
-  bucket: { endpoint: string; credentials: { accessKeyId: string; secretAccessKey: string }; name: string };
+  bucket: {
+    endpoint: string;
+    credentials: { accessKeyId: string; secretAccessKey: string };
+    name: string;
+    /** Whether it goes by `clock`, and not by the world's time. */
+    isMoved: boolean;
+  };
   logOrigin: string;
   limits?: Limits;
   /** Isolates of one deployment, each with an address of its own. Default 1. */
@@ -80,6 +87,7 @@ export interface Isolate {
   url: string;
   /** Its D1 and KV, asked from outside. */
   inside: { store: Store; vault: Vault };
+  holdings: () => Promise<Holdings>;
   /** Any request, by the deployment's clock. */
   send(method: string, path: string, sent?: Sent): Promise<Response>;
   /** Runs a job; throws where it throws. */
@@ -129,6 +137,7 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
         ZEROREEL_S3_ACCESS_KEY_ID: bucket.credentials.accessKeyId,
         ZEROREEL_S3_SECRET_ACCESS_KEY: bucket.credentials.secretAccessKey,
         TEST_LIMITS: limits ? JSON.stringify(limits) : '',
+        TEST_BUCKET_CLOCK: bucket.isMoved ? 'moved' : 'real',
       },
     })),
   });
@@ -148,7 +157,10 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
       adminToken,
       ports: {
         ...running[0]!.inside,
-        bucket: createS3Bucket({ endpoint, credentials, bucket: bucket.name, region: REGION, clock }),
+        bucket: createS3Bucket({
+          ...{ endpoint, credentials, bucket: bucket.name, region: REGION },
+          ...(bucket.isMoved && { clock }),
+        }),
         clock,
         signer: await importLogSigner(seed, logOrigin),
       },
@@ -184,6 +196,7 @@ function isolateAt(url: string, clock: Clock): Isolate {
     fetch(url + path, {
       method,
       headers: {
+        connection: 'close',
         [HEADERS.now]: String(clock.now()),
         ...(token !== undefined && { authorization: `Bearer ${token}` }),
         ...(body !== undefined && { 'content-type': 'application/json' }),
@@ -194,6 +207,7 @@ function isolateAt(url: string, clock: Clock): Isolate {
   return {
     url,
     inside: { store: portInside<Store>(url, 'store'), vault: portInside<Vault>(url, 'vault', SETTLING) },
+    holdings: async () => decode(await (await send('POST', '/test/holdings')).text()) as Holdings,
     send,
     run: async (job) => {
       const response = await send('POST', `/test/jobs/${job}`);

@@ -320,9 +320,10 @@ async function emptyPrefix(
     found = await bucket.abortMultiparts(prefix);
     refused = [];
     for await (const batch of batches(bucket.listVersions(prefix), KEYS_PER_DELETE)) {
-      await renew();
       found += batch.length;
       refused.push(...(await bucket.deleteVersions(batch)));
+      // After the delete and not before: however little a run may do, it leaves less than it found.
+      await renew();
     }
     if (found === 0) return { objects, bytes };
   }

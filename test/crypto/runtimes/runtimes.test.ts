@@ -3,13 +3,21 @@
  * Chromium, and a real workerd. The files are those that Node runs; see `plan.ts`.
  */
 import { Miniflare } from 'miniflare';
-import { expect, test } from 'vitest';
+import { expect, test, type TestContext } from 'vitest';
 import { havePublicVectors } from '../publicvectors.ts';
 import { bundleFor } from './bundle.ts';
 import { inChromium, testInChromium } from './chromium.ts';
 import type { RuntimeReport } from './frame.ts';
 
-function expectAll(runtime: string, report: RuntimeReport): void {
+declare module 'vitest' {
+  interface TaskMeta {
+    /** What a test that stands for many adds to the run's summary, by runtime (scripts/test-summary.ts). */
+    cases?: Record<string, number>;
+  }
+}
+
+function expectAll(runtime: string, report: RuntimeReport, { task }: TestContext): void {
+  task.meta.cases = { [runtime]: report.passed };
   process.stderr.write(`${runtime}: ${report.passed} tests passed, ${report.failed.length} failed\n`);
   for (const note of report.notes) process.stderr.write(`${runtime}: ${note}\n`);
   expect(report.failed).toEqual([]);
@@ -34,14 +42,14 @@ async function inWorkerd(script: string): Promise<RuntimeReport> {
 
 testInChromium(
   'every vector has its answer in Chromium',
-  async () => {
+  async (context) => {
     const script = await bundleFor(`import { runAll } from './plan.ts'; globalThis.report = await runAll();`);
-    expectAll('chromium', await inChromium(script));
+    expectAll('Chromium', await inChromium(script), context);
   },
   300_000,
 );
 
-test('every vector has its answer in workerd', async () => {
+test('every vector has its answer in workerd', async (context) => {
   const script = await bundleFor(
     `import { runAll } from './plan.ts';
      export default {
@@ -51,5 +59,5 @@ test('every vector has its answer in workerd', async () => {
        },
      };`,
   );
-  expectAll('workerd', await inWorkerd(script));
+  expectAll('workerd', await inWorkerd(script), context);
 }, 300_000);

@@ -9,7 +9,7 @@ import { routeRows } from '../../../src/server/http/routes.ts';
 import { HASH, SAMPLES } from '../samples.ts';
 import { media, type TestExam, type TestRecorder } from '../recorder.ts';
 import { expectRefusal } from '../refusal.ts';
-import { DAY_MS, type Holdings, Stage } from '../stage.ts';
+import { DAY_MS, type Holdings, nodeOnly, Stage } from '../stage.ts';
 
 let stage: Stage;
 let exam: TestExam;
@@ -216,14 +216,15 @@ describe('bodies', () => {
     expect(answer).toMatch(/^HTTP\/1\.1 413 /);
   });
 
-  test.each([
+  const framing = nodeOnly('where Cloudflare’s own servers parse HTTP before the Worker is called');
+  test.skipIf(framing.isSkipped).each([
     ['a negative length', 'Content-Length: -1'],
     ['a length that is no number', 'Content-Length: abc'],
     ['two lengths', 'Content-Length: 2\r\nContent-Length: 3'],
     ['length and chunks at once', 'Content-Length: 2\r\nTransfer-Encoding: chunked'],
     ['an unknown coding', 'Transfer-Encoding: gzip'],
     ['headers of 20 KB', `X-Large: ${'x'.repeat(20_000)}`],
-  ])('%s never gets as far as a route', async (_, headers) => {
+  ])(`%s never gets as far as a route${framing.why}`, async (_, headers) => {
     const answer = await raw(
       `POST /v1/jobs/purge HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer ${stage.admin}\r\n${headers}\r\n\r\n{}`,
     );
