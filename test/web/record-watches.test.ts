@@ -1,6 +1,7 @@
 /** What the recorder computes from picture, sound and clocks, without a browser. */
 import { describe, expect, test } from 'vitest';
 import { ClockWatch } from '../../src/web/record/clock-watch.ts';
+import { framesLost } from '../../src/web/record/picture-track.ts';
 import { PictureWatch } from '../../src/web/record/picture-watch.ts';
 import { SoundWatch } from '../../src/web/record/sound-watch.ts';
 
@@ -42,6 +43,13 @@ describe('a picture', () => {
     watch.forget();
     expect(watch.see(600_000, grey(5))).toEqual([]);
   });
+});
+
+test('frames that are missing in an even series are counted as lost, and a slower series as what it is', () => {
+  expect(framesLost([0, 67, 133, 200, 400, 467, 533, 867])).toBe(2 + 4);
+  expect(framesLost([0, 134, 266, 400])).toBe(0);
+  expect(framesLost([])).toBe(0);
+  expect(framesLost([5])).toBe(0);
 });
 
 describe('sound', () => {

@@ -10,15 +10,21 @@ export interface Captured {
 
 /** Of Chromium; other browsers have it in workers only, or not at all, and then this page says that it cannot record. */
 declare class MediaStreamTrackProcessor {
-  constructor(options: { track: MediaStreamTrack });
+  constructor(options: { track: MediaStreamTrack; maxBufferSize?: number });
   readonly readable: ReadableStream;
 }
 
 /** Asks for a source. Rejects with the browser's own error, which `captureTrouble` says in words. */
-export async function capture(source: CaptureSource, { videoHeight, frameRate }: PictureLimits): Promise<Captured> {
+export async function capture(
+  source: CaptureSource,
+  { videoHeight, frameRate, screenFrameRate }: PictureLimits,
+): Promise<Captured> {
   const stream =
     source === 'screen'
-      ? await navigator.mediaDevices.getDisplayMedia({ video: { displaySurface: 'monitor', frameRate }, audio: false })
+      ? await navigator.mediaDevices.getDisplayMedia({
+          video: { displaySurface: 'monitor', frameRate: screenFrameRate },
+          audio: false,
+        })
       : await navigator.mediaDevices.getUserMedia(
           source === 'webcam'
             ? { video: { height: { ideal: videoHeight }, frameRate: { ideal: frameRate } } }
@@ -29,8 +35,12 @@ export async function capture(source: CaptureSource, { videoHeight, frameRate }:
   return { source, stream, track };
 }
 
-export function framesOf({ track }: Captured): ReadableStream {
-  return new MediaStreamTrackProcessor({ track }).readable;
+/** Frames that wait for a busy worker; the browser's default of one loses every other frame on a machine under load. */
+const WAITING_FRAMES = 4;
+
+export function framesOf({ source, track }: Captured): ReadableStream {
+  const isSound = source === 'microphone';
+  return new MediaStreamTrackProcessor({ track, ...(!isSound && { maxBufferSize: WAITING_FRAMES }) }).readable;
 }
 
 /** What the readers are told: the device's own name, and of a screen what of it is shared. */

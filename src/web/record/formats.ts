@@ -12,7 +12,6 @@ const CODECS = {
 } as const;
 const CODEC_STRINGS = { vp8: 'vp8', vp9: 'vp09.00.40.08', av1: 'av01.0.08M.08' } as const;
 
-const SCREEN_FRAME_RATE = 5;
 /** Bits per pixel and frame. A screen changes little from frame to frame. */
 const BITS_PER_PIXEL = { webcam: 0.1, screen: 0.06 } as const;
 const KEY_FRAME_MS = { webcam: 2_000, screen: 4_000 } as const;
@@ -20,7 +19,7 @@ const KEY_FRAME_MS = { webcam: 2_000, screen: 4_000 } as const;
 /** Throws `track` where the browser encodes nothing that WebM holds. */
 export async function choosePictureFormat(kind: 'webcam' | 'screen', limits: PictureLimits): Promise<PictureFormat> {
   const height = kind === 'webcam' ? limits.videoHeight : limits.screenHeight;
-  const frameRate = kind === 'webcam' ? limits.frameRate : Math.min(SCREEN_FRAME_RATE, limits.frameRate);
+  const frameRate = kind === 'webcam' ? limits.frameRate : limits.screenFrameRate;
   const width = 2 * Math.round((height * 16) / 9 / 2);
   const bitsPerSecond = Math.round(width * height * frameRate * BITS_PER_PIXEL[kind]);
   for (const codec of CODECS[kind]) {

@@ -43,13 +43,21 @@ export interface ExamView {
 export interface PictureLimits {
   videoHeight: number;
   screenHeight: number;
+  /** Of the webcam. */
   frameRate: number;
+  screenFrameRate: number;
 }
 
 /** What an earlier run of this page left on this device. */
 export type Standing =
   | { state: 'none' }
-  | { state: 'interrupted'; recordingId: string; openedMs: number | null; waitingBytes: number }
+  | {
+      state: 'interrupted';
+      recordingId: string;
+      openedMs: number | null;
+      deleteByMs: number | null;
+      waitingBytes: number;
+    }
   | { state: 'closing'; recordingId: string; waitingBytes: number }
   | { state: 'closed'; receipt: ReceiptView };
 

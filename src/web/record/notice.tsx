@@ -24,7 +24,13 @@ const RULES: Readonly<Record<RuleName, string>> = {
 
 const DAY_MS = 86_400_000;
 
-export function Notice({ exam }: { exam: ExamView }) {
+export interface NoticeProps {
+  exam: ExamView;
+  /** Of a recording that was begun already. */
+  deleteByMs: number | null;
+}
+
+export function Notice({ exam, deleteByMs }: NoticeProps) {
   const lifeMs = exam.isPractice ? DAY_MS : exam.retentionDays * DAY_MS;
   const { tracksOff, rulesOff, flagsIgnored, others } = exam.accommodations;
   const granted = [
@@ -69,9 +75,10 @@ export function Notice({ exam }: { exam: ExamView }) {
       <div>
         <h3>When it is destroyed</h3>
         <p>
-          {exam.isPractice ? '24 hours' : `${exam.retentionDays} days`} after it begins. If you begin now:{' '}
-          <strong>{moment(Date.now() + lifeMs)}</strong>, or earlier. You get a receipt with the exact moment, and can
-          check with it that it was destroyed.
+          {exam.isPractice ? '24 hours' : `${exam.retentionDays} days`} after it begins.{' '}
+          {deleteByMs === null ? 'If you begin now: ' : 'Yours: '}
+          <strong>{moment(deleteByMs ?? Date.now() + lifeMs)}</strong>, or earlier. You get a receipt with the exact
+          moment, and can check with it that it was destroyed.
         </p>
       </div>
       {exam.rules.length > 0 && (

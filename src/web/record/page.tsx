@@ -242,8 +242,8 @@ function Failed({ failure, wasRecording }: { failure: Failure; wasRecording: boo
         <p>{remedy}</p>
         {wasRecording && (
           <p>
-            The recording stands still. Load this page again and press Continue: what was recorded is on this device and
-            goes up by itself.
+            The recording stands still. Load this page again and press Continue: what was recorded is kept on this
+            device, but for the last seconds, and goes up then.
           </p>
         )}
         <p class="quiet">

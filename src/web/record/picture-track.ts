@@ -46,11 +46,14 @@ export class PictureTrack {
   #size = '';
   #newest: VideoFrame | undefined;
   #encodedMs = -Infinity;
+  #dueMs = 0;
   #keyMs = -Infinity;
   #keyToldMs = 0;
   #sampledMs = 0;
   #pausedMs: number | undefined;
   #counts = { sinceMs: 0, encoded: 0, dropped: 0 };
+  /** When frames were captured, by the source's clock, ms, since the last measure. */
+  #arrivals: number[] = [];
   #isEnded = false;
 
   constructor(options: PictureOptions) {
@@ -90,8 +93,8 @@ export class PictureTrack {
     try {
       if (this.#pausedMs !== undefined) return;
       const now = mediaNow();
-      // A camera may give more than was asked for. Half a frame of tolerance, because frames come unevenly.
-      if (now - this.#encodedMs < 1000 / format.frameRate - 500 / format.frameRate) return;
+      this.#arrivals.push(frame.timestamp / 1000);
+      if (!this.#isDue(now, 1000 / format.frameRate)) return;
       if (source === 'webcam' && now - this.#sampledMs >= SAMPLE_MS) await this.#sample(frame, now);
       this.#newest?.close();
       this.#newest = frame.clone();
@@ -99,6 +102,13 @@ export class PictureTrack {
     } finally {
       frame.close();
     }
+  }
+
+  /** A source may give more than was asked for, and unevenly: what is left of one interval counts for the next. */
+  #isDue(now: number, intervalMs: number): boolean {
+    if (now < this.#dueMs - intervalMs / 4) return false;
+    this.#dueMs = Math.max(this.#dueMs + intervalMs, now);
+    return true;
   }
 
   /** About once a second: repeats a picture that stands still, and tells what is to be told. */
@@ -110,9 +120,12 @@ export class PictureTrack {
       this.#encode(this.#newest, now);
       if (source === 'webcam') for (const event of this.watch.standStill(now)) tell(event);
     }
-    const { sinceMs, encoded, dropped } = this.#counts;
+    const { sinceMs, encoded } = this.#counts;
     if (now - sinceMs >= FRAMES_TOLD_MS) {
+      // A screen that stands still has no frames to lose; of a camera the browser's own losses count, too.
+      const dropped = this.#counts.dropped + (source === 'webcam' ? framesLost(this.#arrivals) : 0);
       tell({ type: 'frames', source, for_ms: Math.round(now - sinceMs), encoded, dropped });
+      this.#arrivals = [];
       this.#counts = { sinceMs: now, encoded: 0, dropped: 0 };
     }
     if (this.#keyToldMs > 0 && now - this.#keyToldMs >= FRAMES_TOLD_MS) {
@@ -132,6 +145,7 @@ export class PictureTrack {
     this.#pausedMs = undefined;
     this.#keyMs = -Infinity;
     this.#keyToldMs = 0;
+    this.#arrivals = [];
     this.watch.forget();
   }
 
@@ -201,6 +215,13 @@ export class PictureTrack {
     if (!luma) return;
     for (const event of this.watch.see(now, luma)) this.#options.tell(event);
   }
+}
+
+/** Holes in an even series of times: its shortest distance is the source's own, whatever the light lets it be. */
+export function framesLost(times: readonly number[]): number {
+  const distances = times.slice(1).map((time, i) => time - times[i]!);
+  const own = Math.max(1, Math.min(...distances));
+  return distances.reduce((lost, distance) => lost + Math.max(0, Math.round(distance / own) - 1), 0);
 }
 
 /** Luma at a grid of pixels; undefined for a format without a plane of luma, as screens have. */

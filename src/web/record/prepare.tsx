@@ -90,8 +90,10 @@ export function Prepare({ look, link, roundTripMs, onStart, onFinish }: PrepareP
       {standing.state === 'interrupted' && (
         <Status tone="warn">
           <p>
-            <strong>Your recording was interrupted.</strong> Nothing that was recorded is lost:{' '}
-            {size(standing.waitingBytes)} wait on this device and go up when you continue.
+            <strong>Your recording was interrupted.</strong> What was recorded is kept, but for the last seconds before
+            it stopped.{' '}
+            {standing.waitingBytes > 0 &&
+              `${size(standing.waitingBytes)} wait on this device, encrypted, and go up when you continue.`}
             {standing.openedMs !== null && ` It began on ${moment(standing.openedMs)}.`}
           </p>
           <div class="row">
@@ -125,7 +127,7 @@ export function Prepare({ look, link, roundTripMs, onStart, onFinish }: PrepareP
         {photoTrack && <PhotoOfId camera={sources.get('webcam')} photo={photo} onTaken={setPhoto} />}
       </Panel>
       <Panel heading="2. What is recorded, and who can open it">
-        <Notice exam={exam} />
+        <Notice exam={exam} deleteByMs={standing.state === 'interrupted' ? standing.deleteByMs : null} />
         {exam.wantsLocation && !isResuming && <Location place={place} onPlace={setPlace} />}
         {!isResuming && (
           <div class="stack acknowledge">

@@ -81,11 +81,11 @@ export class RecordingDesk implements RecorderCalls {
     const outbox = this.#outbox!;
     const session = await outbox.session();
     if (!session || session.epochs.length === 0) return { state: 'none' };
-    const { recordingId, openedMs, closeReceipt } = session;
+    const { recordingId, openedMs, deleteByMs, closeReceipt } = session;
     if (closeReceipt) return { state: 'closed', receipt: this.#receiptView(closeReceipt) };
     const waitingBytes = outbox.backlogBytes;
     if (await isClosing(outbox, session)) return { state: 'closing', recordingId, waitingBytes };
-    return { state: 'interrupted', recordingId, openedMs, waitingBytes };
+    return { state: 'interrupted', recordingId, openedMs, deleteByMs, waitingBytes };
   }
 
   async start({ about, sources, hasPhoto }: StartRequest): Promise<Started> {

@@ -15,6 +15,9 @@ const FIGURES = {
 /** For the recorder, which refuses a rule that nobody follows. */
 export const KNOWN_RULES: readonly string[] = [...SWITCHES, ...Object.keys(FIGURES)];
 
+/** Most pictures a second of a screen: text stands still, and its lines are many. */
+const SCREEN_FRAME_RATE = 5;
+
 /** A cluster of a second or two must fit into a chunk, or players could not begin at one. */
 const LEAST_CHUNK_BYTES = 2 ** 20;
 
@@ -52,6 +55,7 @@ export function pageRules({ capture }: Pick<Policy, 'capture'>, { rulesOff }: Ac
       videoHeight: figure('video_height'),
       screenHeight: figure('screen_height'),
       frameRate: figure('frame_rate'),
+      screenFrameRate: Math.min(SCREEN_FRAME_RATE, figure('frame_rate')),
     },
   };
 }
