@@ -93,6 +93,10 @@ describeInChromium('a student records in a browser', () => {
 
     await student.press('Pause');
     await page.getByRole('heading', { name: 'Paused' }).waitFor();
+    await page
+      .getByRole('banner')
+      .getByText(/^Paused/)
+      .waitFor();
     await expectAccessible(page);
     await screenshot(page, 'record-5-paused');
     await student.press('Go on recording');

@@ -46,6 +46,7 @@ function WithLink({ link }: { link: string }) {
   const [state, change] = useRecorder(link);
   const [sources, setSources] = useState<ReadonlyMap<CaptureSource, Captured>>(new Map());
   const [started, setStarted] = useState<(Started & { atMs: number }) | undefined>();
+  const [isPaused, setIsPaused] = useState(false);
   const [isClosing, setIsClosing] = useState(false);
   const [receipt, setReceipt] = useState<ReceiptView | undefined>();
   const heading = useRef<HTMLHeadingElement>(null);
@@ -153,7 +154,7 @@ function WithLink({ link }: { link: string }) {
       path="/record"
       isNarrow={view !== 'recording'}
       hasNavigation={!isLive && view !== 'closing'}
-      banner={isLive && started ? <Indicator sinceMs={started.atMs} /> : undefined}
+      banner={isLive && started ? <Indicator sinceMs={started.atMs} isPaused={isPaused} /> : undefined}
     >
       <div class="stack">
         <div>
@@ -184,6 +185,8 @@ function WithLink({ link }: { link: string }) {
             state={state}
             started={started}
             sources={sources}
+            isPaused={isPaused}
+            onPaused={setIsPaused}
             onReattach={reattach}
             onFailure={fail}
             onEnd={() => {
@@ -213,7 +216,7 @@ function accommodationsOf({
 }
 
 /** Stands in the head of the page as long as anything is recorded. */
-function Indicator({ sinceMs }: { sinceMs: number }) {
+function Indicator({ sinceMs, isPaused }: { sinceMs: number; isPaused: boolean }) {
   const [now, setNow] = useState(Date.now());
   useEffect(() => {
     const timer = setInterval(() => {
@@ -225,8 +228,8 @@ function Indicator({ sinceMs }: { sinceMs: number }) {
   }, []);
   return (
     <p class="indicator">
-      <span class="lamp" aria-hidden="true" />
-      Recording <span class="mono">{duration(now - sinceMs)}</span>
+      {!isPaused && <span class="lamp" aria-hidden="true" />}
+      {isPaused ? 'Paused' : 'Recording'} <span class="mono">{duration(now - sinceMs)}</span>
     </p>
   );
 }

@@ -19,6 +19,8 @@ export interface RecordingProps {
   state: RecorderState;
   started: Started;
   sources: ReadonlyMap<CaptureSource, Captured>;
+  isPaused: boolean;
+  onPaused: (isPaused: boolean) => void;
   onReattach: (captured: Captured) => Promise<void>;
   onFailure: (error: unknown) => void;
   onEnd: () => void;
@@ -31,8 +33,18 @@ const RULE_WORDS: Readonly<Record<RuleName, string>> = {
   one_screen: 'There is more than one screen. This exam asks for one.',
 };
 
-export function Recording({ calls, exam, state, started, sources, onReattach, onFailure, onEnd }: RecordingProps) {
-  const [isPaused, setIsPaused] = useState(false);
+export function Recording({
+  calls,
+  exam,
+  state,
+  started,
+  sources,
+  isPaused,
+  onPaused,
+  onReattach,
+  onFailure,
+  onEnd,
+}: RecordingProps) {
   const [isAsking, setIsAsking] = useState(false);
   const [left, setLeft] = useState<ReadonlySet<RuleName>>(new Set());
   const [trouble, setTrouble] = useState('');
@@ -59,7 +71,7 @@ export function Recording({ calls, exam, state, started, sources, onReattach, on
   async function togglePause(): Promise<void> {
     try {
       await (isPaused ? calls.goOn() : calls.pause());
-      setIsPaused(!isPaused);
+      onPaused(!isPaused);
     } catch (error) {
       onFailure(error);
     }
