@@ -202,6 +202,11 @@ export const grantRequest = z.strictObject({
   wrap: recordSchema(2048),
   /** The newer policy in which the reader is a recipient. */
 });
+/** Most notes that one recording takes. */
+export const NOTES_PER_RECORDING = 1000;
+/** ZRNT record, sealed under the recording's metadata key: the server cannot read it. */
+export const noteRequest = z.strictObject({ note: recordSchema(66 * 1024) });
+export const notesResponse = z.object({ notes: z.array(z.object({ created_ms: uint, note: z.string() })) });
 export const exportRequest = z.strictObject({ key_id: idSchema, kind: z.enum(['sealed', 'decrypted']) });
 export const erasureRequest = z.strictObject({
   reason: z.enum(['student', 'owner', 'operator']),

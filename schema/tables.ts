@@ -208,6 +208,23 @@ export const grants = sqliteTable(
   ],
 );
 
+export const notes = sqliteTable(
+  'notes',
+  {
+    recordingId: text('recording_id')
+      .notNull()
+      .references(() => recordings.id),
+    noteHash: text('note_hash').notNull(),
+    createdMs: integer('created_ms').notNull(),
+    shield: shield(),
+    note: blob('note').notNull(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.recordingId, table.noteHash] }),
+    check('notes_are_shielded', sql`length(shield) = 4096`),
+  ],
+);
+
 export const pending = sqliteTable(
   'pending',
   {

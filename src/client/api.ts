@@ -5,6 +5,7 @@ import {
   erasureResponse,
   examsResponse,
   keysResponse,
+  notesResponse,
   openResponse,
   policyResponse,
   positionResponse,
@@ -26,6 +27,7 @@ import {
   type erasureRequest,
   type exportRequest,
   type grantRequest,
+  type noteRequest,
   type openRequest,
   type releaseRequest,
   type sessionRequest,
@@ -205,6 +207,15 @@ export class Api {
 
   grant(recordingId: string, request: z.input<typeof grantRequest>) {
     return this.#json('POST', `/v1/recordings/${recordingId}/grants`, positionResponse, { body: request });
+  }
+
+  /** Sealed notes, oldest first. */
+  notes(recordingId: string) {
+    return this.#json('GET', `/v1/recordings/${recordingId}/notes`, notesResponse);
+  }
+
+  addNote(recordingId: string, request: z.input<typeof noteRequest>) {
+    return this.#json('POST', `/v1/recordings/${recordingId}/notes`, positionResponse, { body: request });
   }
 
   declareExport(recordingId: string, request: z.input<typeof exportRequest>) {

@@ -54,6 +54,8 @@ export const ERRORS = {
   'reader-unknown': [403, 'The recording is not sealed for this key, or the identity has no live key.'],
   'key-revoked': [403, 'The key was revoked by its identity: it is released nothing, and nothing new may name it.'],
   'grant-refused': [422, 'The grant does not verify.'],
+  'note-refused': [422, 'It is no sealed note of this recording.'],
+  'notes-full': [409, 'The recording has as many notes as it takes.'],
   'key-refused': [422, 'The key document does not fit what is enrolled.'],
   'token-conflict': [409, 'This Idempotency-Key was used for another token.'],
   // the log

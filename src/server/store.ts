@@ -99,6 +99,15 @@ export interface GrantRow {
   wrap: Bytes;
 }
 
+/** A reviewer's note, as it was sealed: the server cannot read it. */
+export interface NoteRow {
+  recordingId: string;
+  /** SHA-256 of the note, base64url. */
+  noteHash: string;
+  createdMs: number;
+  note: Bytes;
+}
+
 /** An upload that was signed and that no head covers yet. */
 export interface PendingRow {
   track: number;
@@ -230,6 +239,8 @@ export interface Store {
   tracks(recordingId: string): Promise<TrackRow[]>;
   wraps(recordingId: string): Promise<WrapRow[]>;
   grants(recordingId: string): Promise<GrantRow[]>;
+  /** By the time at which they came. */
+  notes(recordingId: string): Promise<NoteRow[]>;
   recordings(examId: string, limit: number, cursor?: string): Promise<RecordingRow[]>;
   /**
    * Remembers what is about to be signed, before it is handed out. A row that is already there stays as it is. Raises
@@ -271,6 +282,8 @@ export interface Store {
   declareExport(recordingId: string, entry: LogEntry): Promise<boolean>;
   /** Holds while no deletion was begun and the recording has no grant with this hash. */
   addGrant(grant: GrantRow, entry: LogEntry): Promise<boolean>;
+  /** Holds while no deletion was begun, the recording has no such note, and has fewer than `most`. */
+  addNote(note: NoteRow, most: number): Promise<boolean>;
   /** Brings `delete_by` forward. Holds while no deletion was begun and `deleteByMs` is earlier than the one that stands. */
   bringForward(recordingId: string, deleteByMs: number, entry: LogEntry): Promise<boolean>;
 
@@ -279,7 +292,7 @@ export interface Store {
   due(now: number, limit: number, cursor?: { deleteByMs: number; id: string }): Promise<RecordingRow[]>;
   /** open | closed | abandoned -> purging, with what a listing found. From here no URL is signed. */
   intendDeletion(recordingId: string, found: { objects: number; bytes: number }, entry: LogEntry): Promise<boolean>;
-  /** Destroys wraps and grants; answers how many wraps there were. Idempotent; in any state but `purging` it does nothing: 0. */
+  /** Destroys wraps, grants and notes; answers how many wraps there were. Idempotent; in any state but `purging` it does nothing: 0. */
   destroyWraps(recordingId: string): Promise<number>;
   /** purging -> deleted; epochs, tracks, heads and pending rows go, the tombstone stays. Holds once no wrap or grant is left. */
   completeDeletion(

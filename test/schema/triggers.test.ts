@@ -18,6 +18,7 @@ import {
   newBytes,
   newHash,
   newId,
+  noteRow,
   open,
   OPENED_MS,
   publish,
@@ -116,7 +117,7 @@ const STORE_CASES: Case[] = [
   ),
   [
     'wraps and grants are destroyed before a recording is deleted',
-    `UPDATE recordings SET state = 'deleted', deleted_ms = 1 WHERE id = :purging`,
+    `DELETE FROM notes WHERE recording_id = :purging; UPDATE recordings SET state = 'deleted', deleted_ms = 1 WHERE id = :purging`,
   ],
   ...STATES.flatMap((from) =>
     STATES.filter((to) => to !== from && !FORWARD[from].includes(to)).map((to): Case => [
@@ -158,6 +159,16 @@ const STORE_CASES: Case[] = [
   ],
   ['grants go only with a deletion', 'DELETE FROM grants WHERE recording_id = :open'],
   ['a grant never changes', `UPDATE grants SET wrap = x'00' WHERE recording_id = :open`],
+  [
+    'a note comes before a deletion',
+    `INSERT INTO notes SELECT :purging, 'late', 0, shield, note FROM notes WHERE recording_id = :open`,
+  ],
+  ['notes go only with a deletion', 'DELETE FROM notes WHERE recording_id = :open'],
+  ['a note never changes', `UPDATE notes SET note = x'00' WHERE recording_id = :open`],
+  [
+    'notes are destroyed before a recording is deleted',
+    `DELETE FROM wraps WHERE recording_id = :purging; UPDATE recordings SET state = 'deleted', deleted_ms = 1 WHERE id = :purging`,
+  ],
 ];
 
 const ALLOWED: string[] = [
@@ -214,6 +225,7 @@ async function fill(store: Store): Promise<Record<string, string>> {
   await publish(store);
   for (const state of STATES) {
     const { recording } = await open(store, { ticket: newHash() }, policy);
+    await store.addNote(noteRow(recording.id), 1);
     await bring(store, recording.id, state);
     recordings[state] = recording.id;
   }

@@ -313,7 +313,7 @@ export class Oracle implements Witness {
     if (stored + inFlight > 0) this.breaks('something is stored at the end');
     if (this.#vault.size > 0) this.breaks('a shred share is in the vault at the end');
     if (this.#anomalies.size > 0) this.breaks('an anomaly is open at the end');
-    for (const table of ['wraps', 'grants', 'epochs', 'tracks', 'pending']) {
+    for (const table of ['wraps', 'grants', 'notes', 'epochs', 'tracks', 'pending']) {
       const [row] = this.#driver.read(`SELECT COUNT(*) FROM ${table}`);
       if (row?.[0] !== 0) this.breaks(`rows of ${table} are left at the end`);
     }

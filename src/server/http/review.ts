@@ -4,9 +4,10 @@
  */
 import { type Context, Hono } from 'hono';
 import type { z } from 'zod';
-import { fromBase64Url, toBase64Url } from '../../../crypto/format/bytes.ts';
+import { equal, fromBase64Url, toBase64Url, utf8 } from '../../../crypto/format/bytes.ts';
 import { parseGrant, verifyGrant } from '../../../crypto/format/grant.ts';
-import { hash } from '../../../crypto/format/hash.ts';
+import { hash, sha256 } from '../../../crypto/format/hash.ts';
+import { parseId } from '../../../crypto/format/ids.ts';
 import { openCoreHash, parseOpen } from '../../../crypto/format/open.ts';
 import { parsePolicy } from '../../../crypto/format/policy.ts';
 import { decodeEntry } from '../../../crypto/log/entry.ts';
@@ -161,6 +162,31 @@ export function reviewRoutes(ports: Ports): Hono {
       return c.json({ recorded: true }); // this very grant is there already
     }
     return c.json({ recorded: true }, 201);
+  });
+
+  /** Sealed under the recording's metadata key, which the server never had: it keeps the bytes, and destroys them with the keys. */
+  routes.get('/recordings/:id/notes', async (c) => {
+    const caller = await requireStaff(c, ports);
+    const { id } = await requireReadable(c, caller, clock.now());
+    const answer: z.infer<typeof api.notesResponse> = {
+      notes: (await store.notes(id)).map(({ createdMs, note }) => ({ created_ms: createdMs, note: toBase64Url(note) })),
+    };
+    return c.json(answer, 200, SECRET);
+  });
+
+  routes.post('/recordings/:id/notes', async (c) => {
+    const caller = await requireStaff(c, ports);
+    const note = fromBase64Url((await readJson(c, api.noteRequest)).note);
+    const now = clock.now();
+    const { id } = await requireReadable(c, caller, now);
+    // ZRNT, and of this recording: what else it holds is for its readers to judge.
+    const isNote = equal(note.subarray(0, 4), utf8('ZRNT')) && equal(note.subarray(8, 24), parseId(id));
+    if (!isNote) throw new ServerError('note-refused', 'expected a sealed note of this recording');
+    const row = { recordingId: id, noteHash: toBase64Url(await sha256(note)), createdMs: now, note };
+    if (await store.addNote(row, api.NOTES_PER_RECORDING)) return c.json({ recorded: true }, 201);
+    requireExisting((await store.recording(id))!, now);
+    if ((await store.notes(id)).some(({ noteHash }) => noteHash === row.noteHash)) return c.json({ recorded: true });
+    throw new ServerError('notes-full', `the recording has ${api.NOTES_PER_RECORDING} notes already`);
   });
 
   routes.post('/recordings/:id/exports', async (c) => {

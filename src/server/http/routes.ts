@@ -197,6 +197,21 @@ export const ROUTES = {
     errors: ['grant-refused', 'key-revoked', 'record-refused', ...GONE, 'not-found'],
     again: 'same',
   },
+  'GET /v1/recordings/:id/notes': {
+    summary: 'Reviewers’ notes, as they were sealed; the server reads none',
+    access: ['instructor'],
+    answers: { 200: api.notesResponse },
+    errors: [...GONE, 'not-found'],
+    again: 'safe',
+  },
+  'POST /v1/recordings/:id/notes': {
+    summary: 'Keep a sealed note; it is destroyed with the recording’s keys',
+    access: ['instructor'],
+    request: api.noteRequest,
+    answers: { 200: api.positionResponse, 201: api.positionResponse },
+    errors: ['note-refused', 'notes-full', ...GONE, 'not-found'],
+    again: 'same',
+  },
   'POST /v1/recordings/:id/exports': {
     summary: 'Declare an export; the log keeps it',
     access: ['instructor'],

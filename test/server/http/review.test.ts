@@ -8,11 +8,14 @@ import {
   KEY_ROTATE,
   type KeyDocumentFields,
 } from '../../../crypto/format/keydoc.ts';
+import { newId } from '../../../crypto/format/ids.ts';
 import { openCoreHash, parseOpen } from '../../../crypto/format/open.ts';
 import { encodePolicy, parsePolicy, signPolicyBody, type Policy } from '../../../crypto/format/policy.ts';
 import { randomBytes } from '../../../crypto/format/random.ts';
 import { decodeEntry } from '../../../crypto/log/entry.ts';
 import { makeGrant } from '../../../crypto/seal/grant.ts';
+import { NOTE_REVIEW, sealNote } from '../../../crypto/seal/note.ts';
+import { openEpochKeys } from '../../../crypto/seal/schedule.ts';
 import { generateDecryptionKey, generateIdentity } from '../../../crypto/seal/identity.ts';
 import { openWrap } from '../../../crypto/seal/wrap.ts';
 import type { Release } from '../../../schema/api.ts';
@@ -218,6 +221,36 @@ describe('a grant', () => {
     );
     expect(other.epochs[0]!.grants).toEqual([]);
     stage.clock.advance(-DAY_MS);
+  });
+});
+
+describe('a note', () => {
+  const notes = () => stage.call('GET', `/v1/recordings/${recorder.sessionId}/notes`, { token: stage.admin });
+  const noteOf = async (sessionId: string, text: string) => {
+    const { metadataKey } = await openEpochKeys(recorder.secrets, parseOpen(fromBase64Url(recorder.openBody.open)));
+    return toBase64Url(await sealNote(metadataKey, { sessionId, epoch: 0, purpose: NOTE_REVIEW }, utf8(text)));
+  };
+
+  test('is kept as it was sealed, once, and only in its own recording', async () => {
+    const note = await noteOf(recorder.sessionId, 'seen');
+    expectStatus(await postTo('notes', { note }), 201);
+    expectStatus(await postTo('notes', { note }), 200);
+    expect(expectStatus<{ notes: { note: string }[] }>(await notes(), 200).notes.map((kept) => kept.note)).toEqual([
+      note,
+    ]);
+    expectRefusal(await postTo('notes', { note: await noteOf(newId(), 'elsewhere') }), 422, 'note-refused');
+    expectRefusal(await postTo('notes', { note: toBase64Url(utf8('in the clear')) }), 422, 'note-refused');
+  });
+
+  test('is destroyed with its recording', async () => {
+    const mortal = await stage.recorder(await stage.exam());
+    const { store } = stage.server.ports;
+    await store.addNote({ recordingId: mortal.sessionId, noteHash: 'x', createdMs: 1, note: randomBytes(300) }, 9);
+    expectStatus(await post(`/v1/recordings/${mortal.sessionId}/erasure`, { reason: 'student' }), 202);
+    expect(await store.recording(mortal.sessionId)).toMatchObject({ state: 'deleted' });
+    expect(await store.notes(mortal.sessionId)).toEqual([]);
+    const path = `/v1/recordings/${mortal.sessionId}/notes`;
+    expectRefusal(await stage.call('GET', path, { token: stage.admin }), 410, 'recording-deleted');
   });
 });
 

@@ -47,8 +47,10 @@ export function deletionStore(driver: SqlDriver, db: Reads): DeletionStore {
     .prepare();
 
   /** Everything of one recording in `table`. */
-  const clear = (table: 'wraps' | 'grants' | 'pending' | 'tracks' | 'epochs', recordingId: string): Statement =>
-    statement(`DELETE FROM ${table} WHERE recording_id = ?`, recordingId);
+  const clear = (
+    table: 'wraps' | 'grants' | 'notes' | 'pending' | 'tracks' | 'epochs',
+    recordingId: string,
+  ): Statement => statement(`DELETE FROM ${table} WHERE recording_id = ?`, recordingId);
 
   return {
     due: (now, limit, cursor = { deleteByMs: Number.MIN_SAFE_INTEGER, id: '' }) =>
@@ -80,6 +82,7 @@ export function deletionStore(driver: SqlDriver, db: Reads): DeletionStore {
           recordingId,
         ),
         clear('wraps', recordingId),
+        clear('notes', recordingId),
       ]);
       return (done?.[2]?.[0]?.[0] ?? 0) as number;
     },

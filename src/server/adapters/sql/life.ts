@@ -1,6 +1,6 @@
 import { sql } from 'drizzle-orm';
 import { concat } from '../../../../crypto/format/bytes.ts';
-import { epochs, grants, recordings, wraps } from '../../../../schema/tables.ts';
+import { epochs, grants, notes, recordings, wraps } from '../../../../schema/tables.ts';
 import type { EpochRow, Store, TrackRow, WrapRow } from '../../store.ts';
 import type { SqlDriver, Statement } from './driver.ts';
 import { appendEntry, guard, insertInto, number, type Reads, statement } from './statements.ts';
@@ -15,6 +15,7 @@ export type LifeWrites = Pick<
   | 'release'
   | 'declareExport'
   | 'addGrant'
+  | 'addNote'
   | 'bringForward'
 >;
 
@@ -44,6 +45,7 @@ export function lifeWrites(driver: SqlDriver, db: Reads): LifeWrites {
   const shield = sql`zeroblob(4096)`;
   const insertBundle = insertInto(db, wraps, { shield });
   const insertGrant = insertInto(db, grants, { shield });
+  const insertNote = insertInto(db, notes, { shield });
 
   /** All wraps of one epoch, in the order of OPEN's hashes. */
   const insertWraps = ({ recordingId, epoch }: EpochRow, rows: readonly WrapRow[]): Statement =>
@@ -207,6 +209,18 @@ export function lifeWrites(driver: SqlDriver, db: Reads): LifeWrites {
         ),
         insertGrant(grant),
         appendEntry(entry),
+      ]);
+      return done !== undefined;
+    },
+
+    async addNote(note, most) {
+      const done = await driver.batch([
+        guard(
+          `${IS_ALIVE} AND NOT EXISTS (SELECT 1 FROM notes WHERE recording_id = ? AND note_hash = ?)
+            AND (SELECT COUNT(*) FROM notes WHERE recording_id = ?) < ?`,
+          ...[note.recordingId, note.recordingId, note.noteHash, note.recordingId, most],
+        ),
+        insertNote(note),
       ]);
       return done !== undefined;
     },

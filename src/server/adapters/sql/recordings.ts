@@ -1,11 +1,11 @@
 import { and, asc, eq, gt, sql } from 'drizzle-orm';
-import { epochs, grants, pending, recordings, tracks, wraps } from '../../../../schema/tables.ts';
+import { epochs, grants, notes, pending, recordings, tracks, wraps } from '../../../../schema/tables.ts';
 import type { Store, WrapRow } from '../../store.ts';
 import { limited, type Reads } from './statements.ts';
 
 export type RecordingReads = Pick<
   Store,
-  'recording' | 'epoch' | 'epochs' | 'tracks' | 'wraps' | 'grants' | 'recordings' | 'pending' | 'idle'
+  'recording' | 'epoch' | 'epochs' | 'tracks' | 'wraps' | 'grants' | 'notes' | 'recordings' | 'pending' | 'idle'
 >;
 
 type WrapBundle = Pick<typeof wraps.$inferSelect, 'recordingId' | 'epoch' | 'directory' | 'wraps'>;
@@ -65,6 +65,17 @@ export function recordingReads(db: Reads): RecordingReads {
     .where(eq(grants.recordingId, sql.placeholder('id')))
     .orderBy(asc(grants.epoch), asc(grants.grantHash))
     .prepare();
+  const notesOf = db
+    .select({
+      recordingId: notes.recordingId,
+      noteHash: notes.noteHash,
+      createdMs: notes.createdMs,
+      note: notes.note,
+    })
+    .from(notes)
+    .where(eq(notes.recordingId, sql.placeholder('id')))
+    .orderBy(asc(notes.createdMs), asc(notes.noteHash))
+    .prepare();
   const ofExam = db
     .select()
     .from(recordings)
@@ -110,6 +121,7 @@ export function recordingReads(db: Reads): RecordingReads {
     tracks: (id) => tracksOf.all({ id }),
     wraps: async (id) => (await wrapsOf.all({ id })).flatMap(wrapsIn),
     grants: (id) => grantsOf.all({ id }),
+    notes: (id) => notesOf.all({ id }),
     recordings: (examId, limit, cursor = '') => ofExam.all({ examId, limit, cursor }),
 
     pending: (id, epoch) => pendingOf.all({ id, epoch }),

@@ -150,7 +150,7 @@ class Replay {
         return [change(`state = 'purging'`, entry.recording, `state IN ('open', 'closed', 'abandoned')`)];
       case 'deletion.completed':
         return [
-          ...['grants', 'wraps', 'pending', 'tracks', 'epochs'].map((table) =>
+          ...['grants', 'wraps', 'notes', 'pending', 'tracks', 'epochs'].map((table) =>
             statement(`DELETE FROM ${table} WHERE recording_id = ?`, entry.recording),
           ),
           change(

@@ -17,6 +17,7 @@ import {
   erasure,
   exported,
   grantRow,
+  noteRow,
   granted,
   heartbeat,
   intended,
@@ -79,6 +80,7 @@ export function storeContract(name: string, openStore: () => Promise<Store>): vo
         tracks: await store.tracks(id),
         wraps: await store.wraps(id),
         grants: await store.grants(id),
+        notes: await store.notes(id),
         pending: await Promise.all(epochs.map(({ epoch }) => store.pending(id, epoch))),
         entries: await store.entriesOf(id),
       };
@@ -507,6 +509,16 @@ export function storeContract(name: string, openStore: () => Promise<Store>): vo
         await expectRefused(() => store.addGrant(grant, granted(grant)), recording.id);
       });
 
+      it('keep a note as it was sealed, once, and no more of them than the recording takes', async () => {
+        const { recording } = await open(store);
+        const [first, second, third] = [1, 2, 3].map((createdMs) => noteRow(recording.id, createdMs));
+        expect(await store.addNote(second!, 2)).toBe(true);
+        expect(await store.addNote(first!, 2)).toBe(true);
+        expect(await store.notes(recording.id)).toEqual([first, second]);
+        await expectRefused(() => store.addNote(first!, 3), recording.id);
+        await expectRefused(() => store.addNote(third!, 2), recording.id);
+      });
+
       it('bring a deletion forward and never put it off', async () => {
         const { recording } = await open(store);
         const sooner = recording.deleteByMs - DAY_MS;
@@ -528,6 +540,7 @@ export function storeContract(name: string, openStore: () => Promise<Store>): vo
         await expectRefused(() => store.release(id, [released(id)]), id);
         await expectRefused(() => store.declareExport(id, exported(id)), id);
         await expectRefused(() => store.addGrant(grant, granted(grant)), id);
+        await expectRefused(() => store.addNote(noteRow(id), 9), id);
         await expectRefused(() => store.bringForward(id, OPENED_MS, erasure(id, OPENED_MS)), id);
       });
 
@@ -583,14 +596,16 @@ export function storeContract(name: string, openStore: () => Promise<Store>): vo
         await expectRefused(() => store.intendDeletion(id, NOTHING, intended(id)), id);
       });
 
-      it('destroys wraps and grants, counts the wraps, and finds nothing the second time', async () => {
+      it('destroys wraps, grants and notes, counts the wraps, and finds nothing the second time', async () => {
         const { recording, wraps } = await open(store);
         const grant = grantRow(recording.id);
         await store.addGrant(grant, granted(grant));
+        await store.addNote(noteRow(recording.id), 9);
         await bring(store, recording.id, 'purging');
         expect(await store.destroyWraps(recording.id)).toBe(wraps.length);
         expect(await store.wraps(recording.id)).toEqual([]);
         expect(await store.grants(recording.id)).toEqual([]);
+        expect(await store.notes(recording.id)).toEqual([]);
         expect(await store.destroyWraps(recording.id)).toBe(0);
       });
 

@@ -74,6 +74,7 @@ describe('every read and write of the store finds its rows by an index', () => {
     ['tracks', () => store.tracks('x')],
     ['wraps', () => store.wraps('x')],
     ['grants', () => store.grants('x')],
+    ['notes', () => store.notes('x')],
     ['recordings', () => store.recordings('x', 10, 'y')],
     ['pending', () => store.pending('x', 0)],
     ['rememberUploads', () => store.rememberUploads(ids[1]!, 0, [pendingRow(1, 0)], OPENED_MS, OPENED_MS)],

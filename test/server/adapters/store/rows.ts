@@ -6,6 +6,7 @@ import type {
   EpochRow,
   GrantRow,
   KeyRow,
+  NoteRow,
   PendingRow,
   PolicyRow,
   RecordingRow,
@@ -233,6 +234,10 @@ export const verified = (recording: string): LogEntry => ({
 });
 
 export const heartbeat = (entries: number): LogEntry => ({ v: 1, type: 'heartbeat', at: OPENED_MS, entries });
+
+export function noteRow(recordingId: string, createdMs = OPENED_MS): NoteRow {
+  return { recordingId, noteHash: newHash(), createdMs, note: newBytes(300) };
+}
 
 export function grantRow(recordingId: string, changes: Partial<GrantRow> = {}): GrantRow {
   return {
