@@ -1,0 +1,55 @@
+import type { Opened } from './recording.tsx';
+import { formatTime } from './words.ts';
+
+/** What the recorder told the readers; the service never had any of it. */
+export function AboutFacts({ opened: { card, recordingId, exam } }: { opened: Opened }) {
+  const { about, summary } = card;
+  const accommodations = Object.entries(about?.accommodations ?? {});
+  const { location, address } = about ?? {};
+  return (
+    <dl class="facts">
+      <dt>Name, as typed</dt>
+      <dd>{about?.name ?? 'not given'}</dd>
+      <dt>Exam</dt>
+      <dd>{exam.policy.title}</dd>
+      <dt>Recording</dt>
+      <dd class="mono">{recordingId}</dd>
+      <dt>Began</dt>
+      <dd>{formatTime(summary.opened_ms)}</dd>
+      <dt>Ended</dt>
+      <dd>{summary.ended_ms === null ? 'not ended' : formatTime(summary.ended_ms)}</dd>
+      <dt>Parts</dt>
+      <dd>
+        {summary.epochs === 1
+          ? 'one, without interruption'
+          : `${summary.epochs}: the recorder was started again ${summary.epochs - 1} times`}
+      </dd>
+      <dt>Accommodations</dt>
+      <dd>
+        {accommodations.length === 0
+          ? 'none'
+          : accommodations.map(([name, value]) => `${name.replaceAll('_', ' ')}: ${String(value)}`).join('; ')}
+      </dd>
+      <dt>Device</dt>
+      <dd>{about?.device?.user_agent ?? 'not told'}</dd>
+      {typeof address === 'string' && (
+        <>
+          <dt>Network address</dt>
+          <dd>{address}</dd>
+        </>
+      )}
+      {location && (
+        <>
+          <dt>Coarse location</dt>
+          <dd>
+            {location.latitude}, {location.longitude} (within {Math.round(location.accuracy_m)} m)
+          </dd>
+        </>
+      )}
+      <dt>Destroyed by</dt>
+      <dd>{formatTime(summary.delete_by_ms)}</dd>
+      <dt>Opened by readers</dt>
+      <dd>{summary.releases === 1 ? 'once, which is now' : `${summary.releases} times`}</dd>
+    </dl>
+  );
+}
