@@ -56,6 +56,8 @@ export const SAMPLES: Record<RouteName, Sample> = {
     body: () => ({ objects: [{ epoch: 0, track: 1, seq: 0 }] }),
   },
   'POST /v1/recordings/:id/grants': { path: recording('/grants'), body: () => ({ grant: 'AAAA', wrap: 'AAAA' }) },
+  'GET /v1/recordings/:id/notes': { path: recording('/notes') },
+  'POST /v1/recordings/:id/notes': { path: recording('/notes'), body: () => ({ note: 'AAAA' }) },
   'POST /v1/recordings/:id/exports': { path: recording('/exports'), body: () => ({ key_id: ID, kind: 'sealed' }) },
   'POST /v1/recordings/:id/erasure': { path: recording('/erasure'), body: () => ({ reason: 'student' }) },
   'POST /v1/tokens': { path: fixed('/v1/tokens'), body: () => ({ role: 'admin', label: 'x', days: 1 }) },
