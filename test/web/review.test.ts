@@ -194,4 +194,58 @@ describeInChromium('the review page', () => {
     expect(await page.getByRole('button', { name: 'Play', exact: true }).isVisible()).toBe(false);
     await page.emulateMedia({ media: null });
   });
+
+  test('shows thumbnails that seek, skips what is inactive, and says where nothing was recorded', async () => {
+    await openBusy();
+    await page.getByRole('button', { name: 'Show thumbnails' }).click();
+    const thumbnails = page.getByRole('list', { name: 'Thumbnails' }).getByRole('button');
+    await expect.poll(() => thumbnails.count(), { timeout: 60_000 }).toBe(10);
+    await expectAccessible(page);
+    await thumbnails.nth(3).click();
+    await expect.poll(() => positionOf(page)).toBeCloseTo(63, -1);
+    // After the last event at 0:59 nothing happens for two minutes: play goes past them at once.
+    await page.getByRole('checkbox', { name: /Skip what is inactive/ }).check();
+    await page.keyboard.press('k');
+    const end = Number(await page.getByRole('slider', { name: 'Position' }).getAttribute('max')) / 1000;
+    await expect.poll(() => positionOf(page), { timeout: 20_000 }).toBeGreaterThan(end - 8);
+    await page.getByRole('button', { name: 'Play', exact: true }).waitFor();
+  });
+
+  test('a passkey becomes a second lock of the kept copy: the passphrase alone no longer opens it', async () => {
+    const cdp = await page.context().newCDPSession(page);
+    await cdp.send('WebAuthn.enable');
+    const { authenticatorId } = await cdp.send('WebAuthn.addVirtualAuthenticator', {
+      options: {
+        ...{ protocol: 'ctap2', ctap2Version: 'ctap2_1', transport: 'internal', hasResidentKey: true },
+        ...{ hasUserVerification: true, isUserVerified: true, automaticPresenceSimulation: true, hasPrf: true },
+      },
+    });
+    // WebAuthn takes names and no addresses: this machine's is localhost.
+    const url = service.server.url.replace('127.0.0.1', 'localhost');
+    await page.goto(`${url}/review`);
+    await page.getByLabel('Key file').setInputFiles({
+      ...{ name: 'mine.key', mimeType: 'text/plain', buffer: Buffer.from(owner.keyFile) },
+    });
+    await page.getByRole('checkbox', { name: /Keep a copy in this browser/ }).check();
+    const open = async (): Promise<void> => {
+      await page.getByLabel('Passphrase of the key').fill(PASSPHRASE);
+      await page.getByRole('button', { name: 'Unlock' }).click();
+    };
+    await open();
+    await page.getByRole('button', { name: 'Add a passkey' }).waitFor();
+    await page.getByLabel('Passphrase of the key').fill(PASSPHRASE);
+    await page.getByRole('button', { name: 'Add a passkey' }).click();
+    await page.getByText('The copy in this browser needs your passphrase and a passkey.').waitFor();
+    await expectAccessible(page);
+    await page.getByRole('button', { name: 'Lock' }).click();
+    await page.getByLabel('Key', { exact: true }).waitFor();
+    await open();
+    await page.getByRole('heading', { name: 'Exams' }).waitFor();
+    await page.getByRole('button', { name: 'Lock' }).click();
+    await page.getByLabel('Key', { exact: true }).waitFor();
+    await cdp.send('WebAuthn.setUserVerified', { authenticatorId, isUserVerified: false });
+    await open();
+    await page.getByRole('alert').getByText(/./).first().waitFor();
+    expect(await page.getByRole('heading', { name: 'Exams' }).count()).toBe(0);
+  });
 });

@@ -34,7 +34,15 @@ function mediaOf({ timeline }: Opened): MediaTrack[] {
   return [...found.values()];
 }
 
-export function Playback({ opened, notes, startMs }: { opened: Opened; notes: Notes; startMs: number }) {
+export interface PlaybackProps {
+  opened: Opened;
+  notes: Notes;
+  startMs: number;
+  /** When everything that plays at the beginning is there, or cannot be. */
+  onShown: () => void;
+}
+
+export function Playback({ opened, notes, startMs, onShown }: PlaybackProps) {
   const { desk, recordingId, timeline, marks, sound } = opened;
   const media = useMemo(() => mediaOf(opened), [opened]);
   const elements = useRef(new Map<number, HTMLMediaElement>());
@@ -77,6 +85,7 @@ export function Playback({ opened, notes, startMs }: { opened: Opened; notes: No
         return element ? [{ track, element }] : [];
       }),
       onTick: (next) => {
+        if (![...next.tracks.values()].includes('waiting')) onShown();
         setState((shown) => (isWorthShowing(shown, next) ? next : shown));
       },
       onFailure: (track, error) => {

@@ -67,6 +67,7 @@ function OpenRecording({
 }) {
   const [card, setCard] = useState<RecordingCard>();
   const [judged, setJudged] = useState<Judged>();
+  const [isShown, setShown] = useState(false);
   const task = useTask();
   useEffect(
     () =>
@@ -95,6 +96,9 @@ function OpenRecording({
     );
   }
   const { about, summary } = card;
+  const show = (): void => {
+    setShown(true);
+  };
   return (
     <>
       <div class="row spread">
@@ -111,9 +115,9 @@ function OpenRecording({
           ))}
         </Status>
       )}
-      <Playback opened={opened} notes={notes} startMs={atMs} />
+      <Playback opened={opened} notes={notes} startMs={atMs} onShown={show} />
       <div class="columns">
-        <VerdictPanel opened={opened} judged={judged} onJudged={setJudged} />
+        <VerdictPanel opened={opened} isShown={isShown} judged={judged} onJudged={setJudged} />
         <Panel heading="About this recording">
           <AboutFacts opened={opened} />
         </Panel>

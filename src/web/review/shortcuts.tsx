@@ -24,8 +24,8 @@ const KEYS: readonly { keys: readonly string[]; shown: string; action: Action; w
 /** Where keys mean something else: text is typed, a choice is made, a button is pressed. */
 function takesKey(target: EventTarget | null, key: string): boolean {
   if (!(target instanceof Element)) return false;
-  if (target.closest('dialog, textarea, select, input:not([type=range])')) return true;
-  if (key === ' ') return target.closest('button, a, summary') !== null;
+  if (target.closest('dialog, textarea, select, input:not([type=range], [type=checkbox])')) return true;
+  if (key === ' ') return target.closest('button, a, summary, [type=checkbox]') !== null;
   return key.startsWith('Arrow') && target.closest('input, [role=region]') !== null;
 }
 

@@ -24,11 +24,13 @@ const DEPTH_WORDS: Readonly<Record<Depth, string>> = {
 
 export interface VerdictPanelProps {
   opened: Opened;
+  /** Whether the first picture is there. */
+  isShown: boolean;
   judged: Judged | undefined;
   onJudged: (judged: Judged) => void;
 }
 
-export function VerdictPanel({ opened: { desk, recordingId }, judged, onJudged }: VerdictPanelProps) {
+export function VerdictPanel({ opened: { desk, recordingId }, isShown, judged, onJudged }: VerdictPanelProps) {
   const [progress, setProgress] = useState<{ checked: number; most: number }>();
   const task = useTask();
   const verify = (depth: Depth) =>
@@ -40,7 +42,10 @@ export function VerdictPanel({ opened: { desk, recordingId }, judged, onJudged }
       setProgress(undefined);
       onJudged({ findings, depth });
     });
-  useEffect(() => void verify('heads'), [recordingId]);
+  // Thousands of small reads: they begin when the first picture is there, and not before it.
+  useEffect(() => {
+    if (isShown) void verify('heads');
+  }, [recordingId, isShown]);
   return (
     <Panel heading="Verdict">
       <div class="stack">
