@@ -2,13 +2,14 @@
  * The whole server as one value: five ports in, one fetch handler out. What it can reach is `crypto/format`, `crypto/log`
  * and `schema`, none of which can decrypt; a test reads the imports and enforces that.
  */
-import { Hono } from 'hono';
+import { type Context, Hono } from 'hono';
 import type { z } from 'zod';
 import { ProtocolError } from '../../crypto/format/errors.ts';
 import type { serviceSchema } from '../../schema/api.ts';
 import type { Config } from './config.ts';
 import { type ErrorCode, problemOf, ServerError } from './errors.ts';
 import { examRoutes } from './http/exams.ts';
+import { limited, type Limiter } from './http/limits.ts';
 import { logRoutes, proofRoutes } from './http/log.ts';
 import { deprecate } from './http/deprecation.ts';
 import { recordingRoutes } from './http/recordings.ts';
@@ -34,20 +35,30 @@ export interface AppOptions {
   isAttestedFirst?: boolean;
   /** Who answers for the data: told to whoever asks, for notices and records of processing. */
   operator?: Config['operator'];
+  /** Counts calls, and where they come from; without it nothing is limited here. */
+  limits?: { limiter: Limiter; addressOf: (c: Context) => string | undefined } | undefined;
 }
 
 const NOBODY_NAMED: Config['operator'] = { controller: null, privacyContact: null };
 
 export function createApp(
   ports: Ports,
-  { report = () => undefined, pages, publicUrl, isAttestedFirst = false, operator = NOBODY_NAMED }: AppOptions = {},
+  {
+    report = () => undefined,
+    pages,
+    publicUrl,
+    isAttestedFirst = false,
+    operator = NOBODY_NAMED,
+    limits,
+  }: AppOptions = {},
 ): Hono {
   const { store, vault, bucket, clock, signer } = ports;
   const app = new Hono();
 
   deprecate(app);
+  if (limits) app.use('/v1/*', limited(limits.limiter, limits.addressOf));
   app.route('/v1', examRoutes(ports));
-  app.route('/v1', recordingRoutes(ports, isAttestedFirst));
+  app.route('/v1', recordingRoutes(ports, { isAttestedFirst, limiter: limits?.limiter }));
   app.route('/v1', reviewRoutes(ports));
   app.route('/v1', staffRoutes(ports));
   app.route('/v1', sessionRoutes(ports, publicUrl));
@@ -99,6 +110,7 @@ function respond(error: ServerError, more: Record<string, string> = {}): Respons
   const headers: Record<string, string> = {
     'content-type': 'application/problem+json',
     'cache-control': 'no-store',
+    ...error.headers,
     ...more,
   };
   if (error.status === 503) headers['retry-after'] = error.code === 'share-unsettled' ? '30' : '1';

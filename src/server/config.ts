@@ -22,6 +22,13 @@ const environmentSchema = z
     ZEROREEL_PUBLIC_URL: origin
       .refine((url) => URL.canParse(url) && new URL(url).origin === url, 'expected an origin without a path')
       .optional(),
+    /** `off` where something in front of the server limits calls. */
+    ZEROREEL_RATE_LIMITS: z.enum(['on', 'off']).default('on'),
+    /** Header in which the proxy in front writes its client's address, as the last of several; without one a proxy's address is nobody's. */
+    ZEROREEL_CLIENT_ADDRESS_HEADER: z
+      .string()
+      .regex(/^[A-Za-z0-9-]{1,64}$/)
+      .optional(),
     /** For scripts: the first administrator's token is in this file, made if it is not there; and there is no setup link. */
     ZEROREEL_ADMIN_TOKEN_FILE: z.string().min(1).optional(),
     /** Name of the retention log: a schema-less URL that will never mean another log. */
@@ -70,6 +77,8 @@ export interface Config {
   port: number;
   publicUrl?: string;
   adminTokenFile?: string;
+  /** Absent: nothing is limited. */
+  rateLimits?: { clientAddressHeader?: string | undefined };
   logOrigin: string;
   vaultHorizonMs: number;
   witnesses: readonly Witness[];
@@ -96,6 +105,9 @@ export interface ExternalStorage {
   pathStyle: boolean;
 }
 
+/** Settings that are secrets: each may be given as `NAME_FILE`, the file that it is in (`withSecretFiles` in adapters/keyring.ts). */
+export const SECRET_SETTINGS = ['ZEROREEL_S3_ACCESS_KEY_ID', 'ZEROREEL_S3_SECRET_ACCESS_KEY'] as const;
+
 export class ConfigError extends Error {}
 
 /** Throws `ConfigError`, which names the setting and never its value. */
@@ -114,6 +126,9 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     port: env.ZEROREEL_PORT,
     ...(env.ZEROREEL_PUBLIC_URL !== undefined && { publicUrl: env.ZEROREEL_PUBLIC_URL }),
     ...(env.ZEROREEL_ADMIN_TOKEN_FILE !== undefined && { adminTokenFile: env.ZEROREEL_ADMIN_TOKEN_FILE }),
+    ...(env.ZEROREEL_RATE_LIMITS === 'on' && {
+      rateLimits: { clientAddressHeader: env.ZEROREEL_CLIENT_ADDRESS_HEADER?.toLowerCase() },
+    }),
     logOrigin: env.ZEROREEL_LOG_ORIGIN,
     vaultHorizonMs: env.ZEROREEL_VAULT_HORIZON_HOURS * 3_600_000,
     witnesses: readWitnesses(env.ZEROREEL_WITNESSES ?? ''),

@@ -37,10 +37,6 @@ export const ERRORS = {
   'recording-ended': [409, 'The recording is closed or abandoned.'],
   'recording-deleted': [410, 'The recording was destroyed, or its deletion is due.'],
   'uploads-over': [409, 'The time for uploads to this recording is over.'],
-  'quota-reached': [
-    409,
-    'The recording or its exam holds as much as it may; what is stored stays. `quota` says how much. End the recording.',
-  ],
   'chunk-refused': [422, 'No chunk can be like this.'],
   'chunk-conflict': [409, 'Other bytes were promised under this chunk’s name.'],
   'window-full': [409, 'Too far ahead of the newest head: send one.'],
@@ -80,17 +76,20 @@ export class ServerError extends Error {
   readonly hint: string | undefined;
   /** Members added to the problem, for programs. */
   readonly extra: Record<string, unknown>;
+  /** Headers of the answer, beside those of every refusal. */
+  readonly headers: Record<string, string>;
 
   constructor(
     code: ErrorCode,
     message: string,
-    options: { hint?: string; extra?: Record<string, unknown>; cause?: unknown } = {},
+    options: { hint?: string; extra?: Record<string, unknown>; headers?: Record<string, string>; cause?: unknown } = {},
   ) {
     super(message, { cause: options.cause });
     this.name = 'ServerError';
     this.code = code;
     this.hint = options.hint;
     this.extra = options.extra ?? {};
+    this.headers = options.headers ?? {};
   }
 
   get status(): number {

@@ -1,6 +1,11 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { encodeVkey, verifierKey } from '../../crypto/log/note.ts';
 import { ConfigError, readConfig, takeEnvironment } from '../../src/server/config.ts';
+import { withSecretFiles } from '../../src/server/adapters/keyring.ts';
+import { ConfigError, readConfig } from '../../src/server/config.ts';
 import { LOG, VKEY } from '../crypto/log/keys.ts';
 
 const WITNESS_VKEY = encodeVkey(verifierKey('w.example.org', LOG.publicKey, 4));
@@ -17,6 +22,7 @@ describe('settings', () => {
       dataDir: 'data',
       host: '127.0.0.1',
       port: 8600,
+      rateLimits: { clientAddressHeader: undefined },
       logOrigin: 'localhost/zeroreel',
       vaultHorizonMs: 86_400_000,
       witnesses: [],
@@ -25,6 +31,19 @@ describe('settings', () => {
       region: 'us-east-1',
       storage: { kind: 'embedded', port: 8601 },
     });
+  });
+
+  test('that are secret may be in a file, and then not in the environment too', () => {
+    const path = join(mkdtempSync(join(tmpdir(), 'zeroreel-config-')), 'secret');
+    writeFileSync(path, 'from a file\nnot this\n');
+    const { ZEROREEL_S3_SECRET_ACCESS_KEY: _, ...rest } = S3;
+    const given = { ...rest, ZEROREEL_S3_SECRET_ACCESS_KEY_FILE: path };
+    expect(readConfig(withSecretFiles(given)).storage).toMatchObject({
+      credentials: { accessKeyId: 'AK', secretAccessKey: 'from a file' },
+    });
+    expect(() => withSecretFiles({ ...given, ...S3 })).toThrow(/^ZEROREEL_S3_SECRET_ACCESS_KEY: .*found both$/);
+    rmSync(dirname(path), { recursive: true });
+    expect(() => withSecretFiles(given)).toThrow(/^ZEROREEL_S3_SECRET_ACCESS_KEY_FILE: the file cannot be read$/);
   });
 
   test('that are empty were not made', () => {

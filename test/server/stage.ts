@@ -130,6 +130,8 @@ export interface StageOptions {
   dataDir?: string;
   report?: (error: unknown) => void;
   witnesses?: Config['witnesses'];
+  /** Default: nobody is limited. */
+  rateLimits?: Config['rateLimits'];
 }
 
 /** By the folder of a stage: where stages keep their rows that are told nothing else. */
@@ -166,6 +168,7 @@ export class Stage {
     const config: Config = {
       dataDir,
       adminTokenFile: join(dataDir, 'admin.token'),
+      ...(options.rateLimits && { rateLimits: options.rateLimits }),
       host: '127.0.0.1',
       port: 0,
       logOrigin: 'test.example/zeroreel',

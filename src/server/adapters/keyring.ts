@@ -2,7 +2,10 @@
 import { createPrivateKey, generateKeyPairSync, type KeyObject, randomBytes, sign } from 'node:crypto';
 import { closeSync, fsyncSync, linkSync, openSync, readFileSync, unlinkSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import { ConfigError, SECRET_SETTINGS } from '../config.ts';
 import type { Signer } from '../ports.ts';
+
+type Environment = Readonly<Record<string, string | undefined>>;
 
 /** The log's key has a file of its own, apart from the database and its backups. */
 export const LOG_KEY = 'log.key';
@@ -34,6 +37,27 @@ export function openBucketCredentials(dataDir: string): { accessKeyId: string; s
     }),
   );
   return JSON.parse(text) as { accessKeyId: string; secretAccessKey: string };
+}
+
+/**
+ * The environment with each secret setting that is given as `NAME_FILE` read from that file's first line: so no secret need stand in an
+ * environment, which is inherited and shown. Throws `ConfigError`, which names the setting and never its content.
+ */
+export function withSecretFiles(environment: Environment): Environment {
+  const read: Record<string, string> = {};
+  for (const name of SECRET_SETTINGS) {
+    const path = environment[`${name}_FILE`];
+    if (path === undefined || path === '') continue;
+    if (environment[name] !== undefined && environment[name] !== '') {
+      throw new ConfigError(`${name}: expected it in the environment or in ${name}_FILE, found both`);
+    }
+    try {
+      read[name] = readFileSync(path, 'utf8').split(/\r?\n/, 1)[0]!;
+    } catch {
+      throw new ConfigError(`${name}_FILE: the file cannot be read`);
+    }
+  }
+  return { ...environment, ...read };
 }
 
 /** Reads a secret, or makes it once, durably and readable by its owner alone. Two starts at once agree on one of the two. */

@@ -41,6 +41,7 @@ import type { Ports } from '../ports.ts';
 import { logSigner } from '../signing.ts';
 import { type EpochRow, type PendingRow, type RecordingRow, StoreError, type TrackRow } from '../store.ts';
 import { bearerHash, tokenHash } from './access.ts';
+import { type Limiter, takeOrRefuse } from './limits.ts';
 import { idParameter, numberParameter, readJson, SECRET } from './request.ts';
 
 interface EpochView {
@@ -49,7 +50,14 @@ interface EpochView {
   tracks: TrackRow[];
 }
 
-export function recordingRoutes(ports: Ports, isAttestedFirst = false): Hono {
+interface RecordingOptions {
+  /** As `AppOptions` has it. */
+  isAttestedFirst?: boolean;
+  /** Counts the openings under each seat ticket. */
+  limiter?: Limiter | undefined;
+}
+
+export function recordingRoutes(ports: Ports, { isAttestedFirst = false, limiter }: RecordingOptions = {}): Hono {
   const { store, vault, bucket, clock } = ports;
   const findAltered = createBodyCheck(ports);
   const routes = new Hono();
@@ -74,6 +82,7 @@ export function recordingRoutes(ports: Ports, isAttestedFirst = false): Hono {
     if (isAttestedFirst) await requireAttested(ports);
     const { policy } = await parsePolicy(newest.bytes);
     const opening = await verifyOpening(body, { policy, policyHash: newest.policyHash }, now);
+    if (limiter && opening.ticket !== null) await takeOrRefuse(limiter, 'ticket', opening.ticket);
 
     // The share first: a crash here leaves an orphan, which the sweep destroys; the other way round a recording could never be opened.
     if (epoch === 0) {
