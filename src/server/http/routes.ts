@@ -393,6 +393,8 @@ export const routeRows: readonly (readonly [name: RouteName, row: Route])[] = Ob
 export function refusalsOf(name: RouteName): ReadonlySet<ErrorCode> {
   const { access, request, query, errors }: Route = ROUTES[name];
   const isSafe = name.startsWith('GET ');
+  // Whom no role keeps out, an exam may that is not theirs.
+  const isForbidding = typeof access !== 'string' && (access.length < 2 || /:exam|:id/.test(name));
   return new Set<ErrorCode>([
     ...errors,
     ...(['internal', 'busy', 'rate-limited'] as const),
@@ -400,6 +402,7 @@ export function refusalsOf(name: RouteName): ReadonlySet<ErrorCode> {
     ...(request ? (['malformed', 'not-json', 'too-large'] as const) : []),
     ...(query ? (['malformed'] as const) : []),
     ...(access === 'anybody' ? [] : (['unauthenticated'] as const)),
-    ...(Array.isArray(access) ? (['forbidden', ...(isSafe ? [] : (['origin-refused'] as const))] as const) : []),
+    ...(isForbidding ? (['forbidden'] as const) : []),
+    ...(typeof access === 'string' || isSafe ? [] : (['origin-refused'] as const)),
   ]);
 }
