@@ -3,9 +3,8 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { encodeVkey, verifierKey } from '../../crypto/log/note.ts';
-import { ConfigError, readConfig, takeEnvironment } from '../../src/server/config.ts';
 import { withSecretFiles } from '../../src/server/adapters/keyring.ts';
-import { ConfigError, readConfig } from '../../src/server/config.ts';
+import { ConfigError, readConfig, takeEnvironment } from '../../src/server/config.ts';
 import { LOG, VKEY } from '../crypto/log/keys.ts';
 
 const WITNESS_VKEY = encodeVkey(verifierKey('w.example.org', LOG.publicKey, 4));
