@@ -13,18 +13,20 @@ import { openHash, parseOpen, signOpen } from '../crypto/format/open.ts';
 import { parsePolicy } from '../crypto/format/policy.ts';
 import { signCheckpoint } from '../crypto/log/checkpoint.ts';
 import { decodeEntry, encodeEntry } from '../crypto/log/entry.ts';
-import { Frontier, leafHash } from '../crypto/log/tree.ts';
+import { encodeProof } from '../crypto/log/proof.ts';
+import { Frontier, leafHash, proveInclusion } from '../crypto/log/tree.ts';
 import { sealChunk } from '../crypto/seal/chunk.ts';
 import { generateDecryptionKey, generateIdentity } from '../crypto/seal/identity.ts';
 import { openEpochKeys } from '../crypto/seal/schedule.ts';
 import type { Release } from '../schema/api.ts';
 import type { ReaderPins } from '../src/client/epoch-check.ts';
 import { signExam } from '../src/client/exam.ts';
-import { fetchCheckpoint } from '../src/client/pinning.ts';
+import { fetchCheckpoint, watchLog, watchLogOffline, type CheckpointShelf } from '../src/client/pinning.ts';
 import { RecordingReader } from '../src/client/reader.ts';
 import { ApiSource, type ChunkName } from '../src/client/source.ts';
 import { recordWithKnownKey } from './client/known-key.ts';
 import { lying, type Lies } from './client/liar.ts';
+import { memoryHashes } from './crypto/log/trees.ts';
 import { TestService, type TestExam } from './client/service.ts';
 
 let service: TestService;
@@ -46,15 +48,16 @@ function sourceOf(lies: Lies): ApiSource {
   return new ApiSource({ api: service.staff(lying(service, lies)), recordingId, keyIdB64, purpose: 'review' });
 }
 
-async function readerOf(lies: Lies, pins: ReaderPins = exam.pins): Promise<RecordingReader> {
+async function readerOf(lies: Lies, pins: ReaderPins = exam.pins, shelf?: CheckpointShelf): Promise<RecordingReader> {
   const { key } = exam.instructors[0]!;
-  return RecordingReader.open({ source: sourceOf(lies), pins, key, nowMs: Date.now() });
+  const watch = shelf && watchLog(service.api(lying(service, lies)), shelf);
+  return RecordingReader.open({ source: sourceOf(lies), pins, key, nowMs: Date.now(), watch });
 }
 
 /** Verdict, or the code of the refusal, of a reader who is lied to. */
-async function outcome(lies: Lies, pins?: ReaderPins): Promise<string> {
+async function outcome(lies: Lies, pins?: ReaderPins, shelf?: CheckpointShelf): Promise<string> {
   try {
-    return (await (await readerOf(lies, pins)).verify('plaintext')).verdict;
+    return (await (await readerOf(lies, pins, shelf)).verify('plaintext')).verdict;
   } catch (error) {
     if (error instanceof ProtocolError) return error.code;
     throw error;
@@ -207,18 +210,85 @@ test('another chunk, by an instructor who has the content key: INVALID, only the
 });
 
 describe('the log, by the server that signs it', () => {
-  /** A log of the server's own making: its checkpoint, and the one tile that so small a log has. */
-  async function forkOf(entries: Bytes[]): Promise<Lies> {
+  /** A log of the server's own making: its checkpoint, the one tile that so small a log has, and proofs of what a receipt tells. */
+  async function forkOf(entries: Bytes[]): Promise<Lies & { note: string }> {
     const leaves = entries.map(leafHash);
     const frontier = new Frontier();
     for (const leaf of leaves) frontier.append(leaf);
     const { signer } = service.server.ports;
     const tree = { origin: exam.signed.policy.log.origin, size: frontier.size, root: frontier.root() };
     const note = await signCheckpoint(tree, signer.publicKey, (message) => signer.sign(message));
+    const proofs = await Promise.all(
+      leaves.map(async (_, index) => {
+        const hashes = await proveInclusion(index, leaves.length, memoryHashes(leaves));
+        return encodeProof({ index, hashes, checkpoint: note });
+      }),
+    );
     return {
+      note,
       body: (path) => (path.endsWith('/checkpoint') ? note : path.includes('/tile/') ? concat(...leaves) : undefined),
+      answer: (path, honest) => {
+        if (!path.includes('/receipts/')) return honest;
+        const told = (honest as ReceiptAnswer).entries.filter(
+          ({ index, entry }) => entries[index] && toBase64Url(entries[index]) === entry,
+        );
+        return { ...(honest as object), entries: told.map((entry) => ({ ...entry, proof: proofs[entry.index]! })) };
+      },
     };
   }
+
+  /** What an instructor's machine keeps of this log from run to run. */
+  function newShelf(kept: string | null = null): CheckpointShelf & { kept: string | null } {
+    return {
+      kept,
+      async read() {
+        return this.kept;
+      },
+      async write(_vkey, note) {
+        this.kept = note;
+      },
+    };
+  }
+
+  test('rolled back or forked between two runs of one reader: INVALID, and what was seen stays known', async () => {
+    const heartbeat = (at: number): Bytes => encodeEntry({ v: 1, type: 'heartbeat', at, entries: 0 });
+    const { store } = service.server.ports;
+    await store.append([{ v: 1, type: 'heartbeat', at: Date.now(), entries: 0 }]);
+    await service.server.jobs.publish();
+    const shelf = newShelf();
+    expect(await outcome({}, exam.pins, shelf)).toBe('COMPLETE');
+    const seen = shelf.kept;
+    const entries = (await store.entries(0, 256)).map(({ bytes }) => bytes);
+    const honest = await forkOf(entries);
+    expect(await outcome(honest, exam.pins, newShelf(seen)), 'the lies’ own machinery is sound').toBe('COMPLETE');
+    const begun = entries.slice(0, -1);
+    for (const lies of [
+      await forkOf(begun),
+      await forkOf([...begun, heartbeat(1)]),
+      await forkOf([...begun, heartbeat(1), heartbeat(2)]),
+    ]) {
+      expect(await outcome(lies), 'who saw nothing before believes it').toBe('COMPLETE');
+      expect(await outcome(lies, exam.pins, shelf)).toBe('INVALID');
+      expect(shelf.kept).toBe(seen);
+      const reader = await readerOf(lies, exam.pins, shelf);
+      await expect(reader.readTrack(0, 1).next()).rejects.toThrow();
+    }
+    const grown = await forkOf([...entries, heartbeat(3)]);
+    expect(await outcome(grown, exam.pins, shelf)).toBe('COMPLETE');
+    expect(shelf.kept).toBe(grown.note);
+  });
+
+  test('forked between a reading and a case file: refused offline where both are of one size', async () => {
+    const { log: pinned } = exam.signed.policy;
+    const { store } = service.server.ports;
+    const entries = (await store.entries(0, 256)).map(({ bytes }) => bytes);
+    const ours = await forkOf(entries);
+    const theirs = await forkOf([...entries.slice(0, -1), encodeEntry({ v: 1, type: 'heartbeat', at: 4, entries: 0 })]);
+    const watch = watchLogOffline(newShelf(ours.note));
+    await expect(watch(pinned, theirs.note)).rejects.toMatchObject({ code: 'log' });
+    await watch(pinned, ours.note);
+    await watch(pinned, (await forkOf(entries.slice(0, -1))).note);
+  });
 
   test('rolled back: refused by whoever saw more; forked between two readers: by either, once they compare', async () => {
     await service.server.jobs.publish();

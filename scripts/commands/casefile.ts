@@ -3,11 +3,13 @@ import { parsePolicy } from '../../crypto/format/policy.ts';
 import { exportCaseFile, openCaseFile, readSummary } from '../../src/client/casefile.ts';
 import { NodeCaseFolder } from '../../src/client/casefile-node.ts';
 import { ClientError } from '../../src/client/errors.ts';
+import { watchLog, watchLogOffline } from '../../src/client/pinning.ts';
 import { verdictOf, worst, type RecordingFindings } from '../../src/client/verdict.ts';
 import { checkRemainder } from '../evidence/case-remainder.ts';
 import { command, KEY_FLAGS, parseWords, required, SERVER_FLAGS, usageError } from '../shell/arguments.ts';
 import { CommandError } from '../shell/exits.ts';
 import { openKey } from '../shell/keys.ts';
+import { seenLogs } from '../shell/seen-logs.ts';
 import { connect, readExamLink } from '../shell/server.ts';
 import { exitOf, tellVerdict } from '../shell/verdicts.ts';
 import { parseRecordingId } from './fetch.ts';
@@ -42,7 +44,8 @@ export const exportCommand = command(USAGE_EXPORT, async (words, shell) => {
   const api = await connect(shell, values, link);
   const folder = await createFolder(directory);
   const { ownerHash, examId } = link;
-  const findings = await exportCaseFile({ api, recordingId, key, pins: { ownerHash, examId }, folder });
+  const watch = watchLog(api, seenLogs(shell));
+  const findings = await exportCaseFile({ api, recordingId, key, pins: { ownerHash, examId }, folder, watch });
   if (values.json) shell.printJson({ directory, ...findings });
   else tellVerdict(shell, findings);
   return exitOf(findings.verdict);
@@ -87,6 +90,7 @@ export const verify = command(USAGE_VERIFY, async (words, shell) => {
     ...(link && { ownerHash: link.ownerHash }),
     ...(key && { key }),
     nowMs: Date.now(),
+    watch: watchLogOffline(seenLogs(shell)),
   });
   const found = await reader.verify(key ? 'plaintext' : 'ciphertext');
   const remainder = await checkRemainder(folder, reader);

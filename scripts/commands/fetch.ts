@@ -2,6 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { toBase64Url } from '../../crypto/format/bytes.ts';
 import { parseId } from '../../crypto/format/ids.ts';
 import { TRACK_KINDS, type OpenTrack } from '../../crypto/format/open.ts';
+import { watchLog } from '../../src/client/pinning.ts';
 import { RecordingReader } from '../../src/client/reader.ts';
 import { ApiSource } from '../../src/client/source.ts';
 import { mediaOf, writeTracks, type WrittenTrack } from '../recording/track-files.ts';
@@ -10,6 +11,7 @@ import { command, KEY_FLAGS, parseWords, SERVER_FLAGS, usageError } from '../she
 import { EXIT, type ExitCode } from '../shell/exits.ts';
 import { formatBytes } from '../shell/figures.ts';
 import { openKey } from '../shell/keys.ts';
+import { seenLogs } from '../shell/seen-logs.ts';
 import { connect, readExamLink } from '../shell/server.ts';
 import type { Shell } from '../shell/shell.ts';
 import { exitOf, tellVerdict } from '../shell/verdicts.ts';
@@ -56,6 +58,7 @@ export const fetch = command(USAGE, async (words, shell) => {
     pins: { ownerHash, examId },
     key: decryptionKey,
     nowMs: Date.now(),
+    watch: watchLog(api, seenLogs(shell)),
   });
   if (values.out === '-') return stream(reader, isWanted, shell);
 

@@ -1,10 +1,11 @@
 import { toBase64Url } from '../../crypto/format/bytes.ts';
 import { keyId } from '../../crypto/format/ids.ts';
 import { grantRecording } from '../../src/client/granting.ts';
-import { fetchPinnedPolicy } from '../../src/client/pinning.ts';
+import { fetchPinnedPolicy, watchLog } from '../../src/client/pinning.ts';
 import { command, KEY_FLAGS, parseCount, parseWords, required, SERVER_FLAGS } from '../shell/arguments.ts';
 import { CommandError, EXIT } from '../shell/exits.ts';
 import { openKey, readPublicLines } from '../shell/keys.ts';
+import { seenLogs } from '../shell/seen-logs.ts';
 import { connect, readExamLink } from '../shell/server.ts';
 import { parseRecordingId } from './fetch.ts';
 
@@ -44,6 +45,7 @@ export const grant = command(USAGE, async (words, shell) => {
   const { ownerHash, examId } = link;
   const granted = await grantRecording({
     ...{ api, recordingId, policy, toKeyId, decryptionKey, signer: identity.signer, pins: { ownerHash, examId } },
+    watch: watchLog(api, seenLogs(shell)),
     ...(track !== undefined && { track }),
   });
   if (values.json) shell.printJson({ recording_id: recordingId, to_key_id: toBase64Url(toKeyId), epochs: granted });

@@ -1,14 +1,16 @@
 import type { RecordingSummary } from '../../schema/api.ts';
 import { recordingsOf } from '../../src/client/listing.ts';
+import { checkLogNow, fetchPinnedPolicy } from '../../src/client/pinning.ts';
 import { command, parseWords, SERVER_FLAGS } from '../shell/arguments.ts';
 import { EXIT } from '../shell/exits.ts';
 import { formatBytes, formatTable, formatTime } from '../shell/figures.ts';
+import { seenLogs } from '../shell/seen-logs.ts';
 import { connect, readExamLink } from '../shell/server.ts';
 
 const USAGE = `zeroreel list --exam LINK [--token-file FILE] [--json]
 
 Lists an exam's recordings: what the server knows of them, which is no name and no content. LINK is what \`exam create\` printed, or a
-file of it. With --json, one object a line.
+file of it. With --json, one object a line. A log that was forked or rolled back since the last run here is refused (exit code 2).
 
   $ zeroreel list --exam physics.link
   recording               state   opened                delete by             epochs  objects    size  opened by readers
@@ -22,6 +24,8 @@ export const list = command(USAGE, async (words, shell) => {
   );
   const link = await readExamLink(shell, values.exam);
   const api = await connect(shell, values, link);
+  const { policy } = await fetchPinnedPolicy(api, link, undefined);
+  await checkLogNow(api, policy.log, seenLogs(shell));
   const rows: (string | number)[][] = [];
   for await (const recording of recordingsOf(api, link.examId)) {
     if (values.json) shell.printJson(recording);

@@ -55,6 +55,7 @@ export class Stage {
   async startServer(): Promise<RunningServer> {
     const config = readConfig({ ZEROREEL_DATA: this.dataFolder, ZEROREEL_PORT: '0', ZEROREEL_BUCKET_PORT: '0' });
     this.server = await start({ config, clock: this.clock });
+    this.#environment['ZEROREEL_STATE'] = 'state';
     this.#environment['ZEROREEL_SERVER'] = this.server.url;
     return this.server;
   }

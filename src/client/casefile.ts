@@ -27,6 +27,7 @@ import type { Api } from './api.ts';
 import type { ReaderPins } from './epoch-check.ts';
 import { ClientError } from './errors.ts';
 import type { ByteRange } from './object-store.ts';
+import type { CheckpointWatch } from './pinning.ts';
 import { RecordingReader } from './reader.ts';
 import {
   ApiSource,
@@ -73,6 +74,7 @@ export interface ExportOptions {
   key: DecryptionKey;
   pins: ReaderPins;
   folder: CaseFolder;
+  watch?: CheckpointWatch | undefined;
 }
 
 /**
@@ -85,6 +87,7 @@ export async function exportCaseFile({
   key,
   pins,
   folder,
+  watch,
 }: ExportOptions): Promise<RecordingFindings> {
   const keyIdB64 = toBase64Url(key.keyId);
   await api.declareExport(recordingId, { key_id: keyIdB64, kind: 'sealed' });
@@ -92,7 +95,7 @@ export async function exportCaseFile({
   const { recording } = await source.released();
   const nowMs = api.environment.clock.now();
   const copying = new CopyingSource(source, folder);
-  const reader = await RecordingReader.open({ source: copying, pins, key, nowMs });
+  const reader = await RecordingReader.open({ source: copying, pins, key, nowMs, watch });
   const findings = await reader.verify('plaintext');
   const summary: CaseFileRecording = {
     v: 1,
@@ -119,6 +122,7 @@ export interface CaseFileOptions {
   /** Without it signatures, chains and hashes are verified; with it everything is opened too. */
   key?: DecryptionKey;
   nowMs: number;
+  watch?: CheckpointWatch | undefined;
 }
 
 /** Opens a case file offline; throws `casefile` for one that is not whole. */
@@ -127,10 +131,11 @@ export async function openCaseFile({
   ownerHash: pinned,
   key,
   nowMs,
+  watch,
 }: CaseFileOptions): Promise<RecordingReader> {
   const source = new CaseFileSource(folder);
   const pins = { ownerHash: pinned ?? (await caseFileOwner(folder)), examId: (await readSummary(folder)).exam_id };
-  return RecordingReader.open({ source, pins, ...(key && { key }), nowMs });
+  return RecordingReader.open({ source, pins, ...(key && { key }), nowMs, watch });
 }
 
 /** Hash of the owner that the case file's policy names: what a human compares where nothing is pinned. */

@@ -45,6 +45,8 @@ export interface ProvenLife {
   openings: Map<number, ProvenOpening>;
   /** The head with which it was closed or abandoned; undefined while the log says neither. */
   ending: { epoch: number; headHashB64: string | null } | undefined;
+  /** The checkpoint under all its proofs, a signed note; undefined where nothing is proven. */
+  checkpoint: string | undefined;
 }
 
 /**
@@ -56,14 +58,13 @@ export async function checkEntries(
   recordingId: string,
   vkey: string,
 ): Promise<ProvenLife> {
-  const life: ProvenLife = { openings: new Map(), ending: undefined };
-  let under: string | undefined;
+  const life: ProvenLife = { openings: new Map(), ending: undefined, checkpoint: undefined };
   for (const { index, entry: bytes, proof } of entries) {
     if (proof === null) continue;
     // One checkpoint under all, or a log that is forked could show its opening in one branch and its end in another.
     const { checkpoint } = parseProof(proof);
-    under ??= checkpoint;
-    if (checkpoint !== under) throw new ProtocolError('log', 'the proofs lead to several checkpoints');
+    life.checkpoint ??= checkpoint;
+    if (checkpoint !== life.checkpoint) throw new ProtocolError('log', 'the proofs lead to several checkpoints');
     const verified = await verifyProof(bytes, proof, vkey);
     if (verified.index !== index) {
       throw new ProtocolError('log', `expected a proof of entry ${index}, found ${verified.index}`);

@@ -14,6 +14,7 @@ import { hashOfLastWords, withoutUnregistered } from './outbox-session.ts';
 import type { Outbox, OutboxSession } from './outbox.ts';
 import { captureRules, fetchCheckpoint, fetchPinnedPolicy } from './pinning.ts';
 import type { RecorderProgress } from './recorder.ts';
+import { requirePromiseKept } from './release-head.ts';
 import { Changes } from './turns.ts';
 
 /** JSON that names the student: for the readers only. */
@@ -105,6 +106,7 @@ export async function startEpoch(options: RecorderOptions, standing: OutboxSessi
   if (answer.delete_by_ms > deleteByOf(answer.opened_ms, policy.policy)) {
     throw new ClientError('answer', 'the server promises to delete later than the policy allows');
   }
+  requirePromiseKept(standing.deleteByMs, answer.delete_by_ms);
   const opened: OutboxSession = {
     ...opening,
     epochs: [...session.epochs, { epoch, state: 'open', uploadToken, open }],

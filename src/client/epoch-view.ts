@@ -14,6 +14,7 @@ import {
   type ReaderKeys,
 } from './epoch-check.ts';
 import { ClientError } from './errors.ts';
+import type { CheckpointWatch } from './pinning.ts';
 import type { ReleasedEpoch, ReleasedRecording, Source } from './source.ts';
 import type { Problem, TrackFindings } from './verdict.ts';
 
@@ -60,21 +61,25 @@ export async function isContinued(view: EpochView, next: CheckedOpen): Promise<b
   return last !== undefined && equal(next.open.prevHead, last);
 }
 
-/** Steps 1 and 2 for the log: its key is the policy's. */
+/** Steps 1 and 2 for the log: its key is the policy's, and `watch` knows what was seen of it before. */
 export async function checkLife(
   source: Source,
   released: ReleasedRecording,
   policies: ReadonlyMap<string, ParsedPolicy>,
   problems: Problem[],
+  watch: CheckpointWatch | undefined,
 ): Promise<ProvenLife> {
   const [policy] = policies.values();
   if (!policy) throw new ProtocolError('policy', 'the recording came without a policy');
+  const { log } = policy.policy;
   try {
-    return await checkEntries(await source.entries(), released.recordingId, policy.policy.log.vkey);
+    const life = await checkEntries(await source.entries(), released.recordingId, log.vkey);
+    if (life.checkpoint !== undefined) await watch?.(log, life.checkpoint);
+    return life;
   } catch (error) {
     if (!(error instanceof ProtocolError)) throw error;
     problems.push({ code: error.code, message: error.message });
-    return { openings: new Map(), ending: undefined };
+    return { openings: new Map(), ending: undefined, checkpoint: undefined };
   }
 }
 

@@ -8,6 +8,7 @@ import type { DecryptionKey } from '../../crypto/seal/identity.ts';
 import type { Api } from './api.ts';
 import type { ReaderPins } from './epoch-check.ts';
 import { ClientError } from './errors.ts';
+import type { CheckpointWatch } from './pinning.ts';
 import { RecordingReader } from './reader.ts';
 import { ApiSource } from './source.ts';
 
@@ -22,6 +23,7 @@ export interface GrantPlan {
   /** One track only. */
   track?: number;
   decryptionKey: DecryptionKey;
+  watch?: CheckpointWatch | undefined;
   /** The granting reader's identity. */
   signer: Signer;
 }
@@ -31,7 +33,7 @@ export interface GrantPlan {
  * the owner's policy does not name, and what opening the recording throws.
  */
 export async function grantRecording(plan: GrantPlan): Promise<number> {
-  const { api, recordingId, pins, policy, toKeyId, track, decryptionKey, signer } = plan;
+  const { api, recordingId, pins, policy, toKeyId, track, decryptionKey, signer, watch } = plan;
   if (!policy.policy.recipients.some(({ key_id: id }) => id === toBase64Url(toKeyId))) {
     throw new ClientError('not-reader', 'the exam’s owner has not made this key a reader', {
       hint: 'the owner adds it to the exam first (`zeroreel exam update --recipient`)',
@@ -39,7 +41,7 @@ export async function grantRecording(plan: GrantPlan): Promise<number> {
   }
   const source = new ApiSource({ api, recordingId, keyIdB64: toBase64Url(decryptionKey.keyId), purpose: 'grant' });
   const nowMs = api.environment.clock.now();
-  const reader = await RecordingReader.open({ source, pins, key: decryptionKey, nowMs });
+  const reader = await RecordingReader.open({ source, pins, key: decryptionKey, nowMs, watch });
   const { recording } = await source.released();
   for (const { epoch, checked } of reader.epochs) {
     if (!checked) throw new ProtocolError('format', `epoch ${epoch} does not verify; reading the recording tells why`);

@@ -194,6 +194,7 @@ export class LiveEpoch {
     const { bytes } = await releaseHead(
       {
         api,
+        outbox,
         recordingId: sessionId,
         uploadToken: prepared.uploadToken,
         vkey: policy.policy.log.vkey,

@@ -1,4 +1,4 @@
-/** What a recorder believes before it seals anything: the pinned owner's policy, and the log as it was seen before. */
+/** What a client believes before it seals or opens anything: the pinned owner's policy, and the log as it was seen before. */
 import { equal, fromBase64Url, toBase64Url } from '../../crypto/format/bytes.ts';
 import { ProtocolError } from '../../crypto/format/errors.ts';
 import { decodeIdentity, keyId } from '../../crypto/format/ids.ts';
@@ -87,7 +87,15 @@ export async function fetchCheckpoint(
   log: Policy['log'],
   previousNote: string | null,
 ): Promise<SeenCheckpoint | undefined> {
-  const note = await api.checkpoint();
+  return checkGrowth(api, log, previousNote, await api.checkpoint());
+}
+
+async function checkGrowth(
+  api: Api,
+  log: Policy['log'],
+  previousNote: string | null,
+  note: string | undefined,
+): Promise<SeenCheckpoint | undefined> {
   const previous = previousNote === null ? undefined : await openCheckpoint(previousNote, log.vkey, log.origin);
   if (note === undefined) {
     if (previous) throw new ProtocolError('log', `the log shrank: it had ${previous.size} entries and now has none`);
@@ -96,6 +104,41 @@ export async function fetchCheckpoint(
   const checkpoint = await openCheckpoint(note, log.vkey, log.origin);
   if (previous && previous.size > 0) await requireConsistent(api, previous, checkpoint);
   return { ...checkpoint, note };
+}
+
+/** Where the newest checkpoint of each log is kept from one run to the next: a folder of the command line, the storage of a page. */
+export interface CheckpointShelf {
+  /** The note that was kept of the log with this vkey; null where none was. */
+  read(vkey: string): Promise<string | null>;
+  write(vkey: string, note: string): Promise<void>;
+}
+
+/** Throws `log` for a checkpoint that does not go on from what was seen before, and remembers it otherwise. */
+export type CheckpointWatch = (log: Policy['log'], note: string) => Promise<void>;
+
+/** What a reader of a service holds each checkpoint against: all that this shelf's readers saw. */
+export function watchLog(api: Api, shelf: CheckpointShelf): CheckpointWatch {
+  return async (log, note) => {
+    const previous = await shelf.read(log.vkey);
+    await checkGrowth(api, log, previous, note);
+    if (note !== previous) await shelf.write(log.vkey, note);
+  };
+}
+
+/** The same without a network, as for a case file: two trees of one size are compared, others need the log's own proof. */
+export function watchLogOffline(shelf: CheckpointShelf): CheckpointWatch {
+  return async (log, note) => {
+    const kept = await shelf.read(log.vkey);
+    if (kept === null) return;
+    const [ours, theirs] = await Promise.all([kept, note].map((text) => openCheckpoint(text, log.vkey, log.origin)));
+    if (ours!.size === theirs!.size) verifyConsistency(ours!.size, ours!.root, theirs!.size, theirs!.root, []);
+  };
+}
+
+/** Holds the log's newest checkpoint against what this shelf's readers saw; throws `log`. */
+export async function checkLogNow(api: Api, log: Policy['log'], shelf: CheckpointShelf): Promise<void> {
+  const seen = await fetchCheckpoint(api, log, await shelf.read(log.vkey));
+  if (seen) await shelf.write(log.vkey, seen.note);
 }
 
 async function requireConsistent(api: Api, previous: Checkpoint, checkpoint: Checkpoint): Promise<void> {

@@ -31,6 +31,7 @@ import {
   type ReaderEpoch,
 } from './epoch-view.ts';
 import { ClientError } from './errors.ts';
+import type { CheckpointWatch } from './pinning.ts';
 import type { ReleasedRecording, Source } from './source.ts';
 import { TrackAudit } from './track-audit.ts';
 import { judgeEpoch, judgeRecording, type Problem, type RecordingFindings } from './verdict.ts';
@@ -43,6 +44,8 @@ export interface ReaderOptions {
   /** Without it, ciphertext is verified and nothing is opened. */
   key?: DecryptionKey;
   nowMs: number;
+  /** Without it the log is held against itself only, and not against what was seen of it before. */
+  watch?: CheckpointWatch | undefined;
 }
 
 /** Decrypted media of one chunk. */
@@ -96,11 +99,11 @@ export class RecordingReader {
    * Steps 1 to 4. Throws `policy` where the owner is not the pinned one, and `no-key` where no epoch opens for the key. What is
    * wrong with a single epoch shuts that epoch and shows in the verdict.
    */
-  static async open({ source, pins, key, nowMs }: ReaderOptions): Promise<RecordingReader> {
+  static async open({ source, pins, key, nowMs, watch }: ReaderOptions): Promise<RecordingReader> {
     const released = await source.release();
     const policies = await checkPolicies(released.policies, pins);
     const problems: Problem[] = [];
-    const life = await checkLife(source, released, policies, problems);
+    const life = await checkLife(source, released, policies, problems, watch);
     const epochs: EpochView[] = [];
     for (const epoch of released.epochs) {
       const view = await viewEpoch(epoch, released.recordingId, policies, life);

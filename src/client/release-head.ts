@@ -1,17 +1,21 @@
 /** Posting one head until its receipt is here: the same bytes, as often as it takes. */
 import { z } from 'zod';
 import { equal, fromBase64Url, type Bytes } from '../../crypto/format/bytes.ts';
+import { ProtocolError } from '../../crypto/format/errors.ts';
 import { headHash, parseHead, type HeadRecord } from '../../crypto/format/head.ts';
 import { parseReceipt, RECEIPT_CLOSED, verifyReceipt, type ReceiptRecord } from '../../crypto/format/receipt.ts';
 import { parseVkey } from '../../crypto/log/note.ts';
 import type { Api } from './api.ts';
 import { ApiError, ClientError } from './errors.ts';
+import type { Outbox } from './outbox.ts';
 import { isTransient, pauseAfter } from './patience.ts';
 import type { Changes } from './turns.ts';
 import type { Uploader } from './uploader.ts';
 
 export interface HeadReleaseOptions {
   api: Api;
+  /** Holds the day of deletion that was promised at OPEN. */
+  outbox: Outbox;
   recordingId: string;
   uploadToken: string;
   /** The policy's vkey: who signs receipts. */
@@ -45,7 +49,7 @@ export async function untilStored(
 /**
  * Posts a head, which the outbox already holds as `sent`, and answers the verified receipt. What the server's listing does
  * not have is uploaded again first. Throws a refusal that repeating cannot change, `signature` for a receipt that the log's
- * key did not sign, `chain` for one that is about something else.
+ * key did not sign, `answer` for one that is about something else, `equivocation` for one that puts the deletion off.
  */
 export async function releaseHead(
   options: HeadReleaseOptions,
@@ -58,7 +62,9 @@ export async function releaseHead(
     try {
       const answer = await api.head(recordingId, uploadToken, head, signal);
       const bytes = fromBase64Url(answer.receipt);
-      return { bytes, receipt: await checkReceipt(bytes, record, options.vkey) };
+      const receipt = await checkReceipt(bytes, record, options.vkey);
+      requirePromiseKept((await options.outbox.session())?.deleteByMs ?? null, receipt.deleteByMs);
+      return { bytes, receipt };
     } catch (error) {
       if (signal.aborted) throw new ClientError('ended', 'the recorder was stopped', { cause: error });
       const missing =
@@ -82,6 +88,16 @@ async function checkReceipt(bytes: Bytes, head: HeadRecord, vkey: string): Promi
     equal(receipt.headHash, await headHash(head));
   if (!isSame) throw new ClientError('answer', 'the receipt is for another head than the one that was sent');
   return receipt;
+}
+
+/**
+ * Throws `equivocation` where the server now names a later day of deletion than it did at OPEN, where it was null before; both ms. An
+ * earlier day is no broken promise: an erasure brings it forward.
+ */
+export function requirePromiseKept(promisedMs: number | null, toldMs: number): void {
+  if (promisedMs === null || toldMs <= promisedMs) return;
+  const [promised, told] = [promisedMs, toldMs].map((ms) => new Date(ms).toISOString());
+  throw new ProtocolError('equivocation', `the server promised deletion by ${promised}, and now says ${told}`);
 }
 
 export function isClosed(receipt: Pick<ReceiptRecord, 'state'>): boolean {

@@ -2,14 +2,16 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { concat, toBase64Url, utf8, type Bytes } from '../../crypto/format/bytes.ts';
+import { concat, fromBase64Url, toBase64Url, utf8, type Bytes } from '../../crypto/format/bytes.ts';
 import { sha256 } from '../../crypto/format/hash.ts';
-import { parseReceipt, RECEIPT_CLOSED } from '../../crypto/format/receipt.ts';
+import { encodeReceipt, parseReceipt, RECEIPT_CLOSED } from '../../crypto/format/receipt.ts';
+import { systemEnvironment, type Environment } from '../../src/client/environment.ts';
 import { openFolderOutbox } from '../../src/client/outbox-node.ts';
 import type { Outbox } from '../../src/client/outbox.ts';
 import { RecordingReader } from '../../src/client/reader.ts';
 import { Recorder, type RecorderOptions } from '../../src/client/recorder.ts';
 import { ApiSource } from '../../src/client/source.ts';
+import { logSigner } from '../../src/server/signing.ts';
 import { TRACKS } from './known-media.ts';
 import { TestService, type TestExam } from './service.ts';
 
@@ -73,6 +75,44 @@ async function readAll(reader: RecordingReader, epoch: number, track: number): P
 async function digest(bytes: Bytes): Promise<string> {
   return toBase64Url(await sha256(bytes));
 }
+
+describe('the day of deletion', () => {
+  /** A server that signs receipts with another day than the one it named at OPEN. */
+  function puttingOff(ms: number): Environment {
+    const { signer } = service.server.ports;
+    const changing: typeof fetch = async (input, init) => {
+      const answer = await fetch(input, init);
+      if (!(input as string).endsWith('/heads') || !answer.ok) return answer;
+      const honest = (await answer.json()) as { receipt: string };
+      const fields = parseReceipt(fromBase64Url(honest.receipt));
+      const receipt = await encodeReceipt({ ...fields, deleteByMs: fields.deleteByMs + ms }, logSigner(signer));
+      return Response.json({ ...honest, receipt: toBase64Url(receipt) });
+    };
+    return { ...systemEnvironment, fetch: changing };
+  }
+
+  test('that a receipt puts off is told as equivocation, and the outbox can still be finished', async () => {
+    const outbox = await newOutbox();
+    const link = await exam.link('seat-late');
+    const recorder = await openRecorder(outbox, 'seat-late', { link, api: service.api(puttingOff(1)) });
+    await recorder.track(1).write(media(5000, 1), { tMs: 0, durMs: 1000 });
+    await expect(recorder.close()).rejects.toMatchObject({
+      code: 'equivocation',
+      message: expect.stringMatching(/promised deletion by .*Z, and now says .*Z/) as string,
+    });
+    const options = { api: service.api(), link, outbox };
+    await expect(Recorder.finish({ ...options, api: service.api(puttingOff(1)) }, 1)).rejects.toMatchObject({
+      code: 'equivocation',
+    });
+    const receipt = parseReceipt(await Recorder.finish(options, 1));
+    expect(receipt.state).toBe(RECEIPT_CLOSED);
+  });
+
+  test('that an erasure brings forward breaks no promise', async () => {
+    const recorder = await openRecorder(await newOutbox(), 'seat-early', { api: service.api(puttingOff(-1000)) });
+    expect(parseReceipt(await recorder.close()).deleteByMs).toBe(recorder.deleteByMs - 1000);
+  });
+});
 
 describe('one recorder, start to end', () => {
   test('three tracks come back byte for byte to both instructors, and the verdict is COMPLETE', async () => {

@@ -28,7 +28,7 @@ export interface RunOptions {
 /** A folder of its own, in which the command line runs with nothing but what is given in its environment. */
 export class CommandLine {
   readonly folder = mkdtempSync(join(tmpdir(), 'zeroreel-cli-'));
-  readonly environment: Record<string, string> = { ZEROREEL_PASSPHRASE: PASSPHRASE };
+  readonly environment: Record<string, string> = { ZEROREEL_PASSPHRASE: PASSPHRASE, HOME: this.folder };
 
   path(...names: string[]): string {
     return join(this.folder, ...names);

@@ -1,7 +1,9 @@
 import { cpSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { parseCheckpoint, signCheckpoint } from '../../crypto/log/checkpoint.ts';
 import type { RunningServer } from '../../src/node.ts';
+import { startProxy } from '../server/proxy.ts';
 import { CommandLine, MEDIA, prepareExam, startService } from './command-line.ts';
 
 const cli = new CommandLine();
@@ -78,6 +80,56 @@ describe('list and fetch', () => {
     const { exit, error } = await cli.run(['fetch', '--key', 'first.key', '--exam', link, recordingId]);
     expect(exit).toBe(2);
     expect(error).toMatch(/\(policy\)/);
+  });
+});
+
+describe('the log that was seen before', () => {
+  it('may not be rolled back or forked from one run to the next, neither for list nor for fetch', async () => {
+    const { store, signer } = server.ports;
+    const told = async (path: string): Promise<string> => (await fetch(`${server.url}${path}`)).text();
+    const [checkpoint, receipt] = ['/log/checkpoint', `/v1/receipts/${recordingId}`];
+    const old = new Map([
+      [checkpoint, await told(checkpoint)],
+      [receipt, await told(receipt)],
+    ]);
+    await store.append([{ v: 1, type: 'heartbeat', at: Date.now(), entries: 0 }]);
+    await server.jobs.publish();
+    await cli.must(['list']);
+
+    const forked = {
+      ...parseCheckpoint((await told(checkpoint)).replace(/\n\n.*/s, '\n')),
+      root: new Uint8Array(32).fill(3),
+    };
+    const fork = await signCheckpoint(forked, signer.publicKey, (message) => signer.sign(message));
+
+    const lies = new Map(old);
+    const proxy = await startProxy(server.url);
+    proxy.mischief = ({ url }, response) => {
+      const lie = lies.get(url ?? '');
+      if (lie === undefined) return undefined;
+      response.setHeader('content-type', lie.startsWith('{') ? 'application/json' : 'text/plain');
+      response.end(lie);
+      return 'handled';
+    };
+    try {
+      const list = ['list', '--server', proxy.endpoint];
+      const fetched = ['fetch', '--key', 'second.key', '--server', proxy.endpoint, '--out', 'lied', recordingId];
+      const strangers = { environment: { ZEROREEL_STATE: cli.path('elsewhere') } };
+      await cli.must(list, strangers);
+      await cli.must(fetched, strangers);
+      for (const words of [list, fetched]) {
+        const { exit, output, error } = await cli.run(words);
+        expect({ words, exit, error }).toMatchObject({ exit: 2 });
+        expect(output + error).toMatch(/\(log\)|^INVALID$/m);
+      }
+      lies.clear();
+      lies.set(checkpoint, fork);
+      expect((await cli.run(list)).exit).toBe(2);
+      lies.clear();
+      await cli.must(list);
+    } finally {
+      await proxy.close();
+    }
   });
 });
 
