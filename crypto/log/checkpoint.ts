@@ -76,3 +76,8 @@ export async function openCheckpoint(
   if (checkpoint.origin !== origin) throw new ProtocolError('log', 'the checkpoint is of another log');
   return { ...checkpoint, cosignatures: signatures.filter(({ key }) => key !== logKey) };
 }
+
+/** What a witness is asked to cosign: a checkpoint, and the proof that its log goes on from `old` entries (C2SP tlog-witness). */
+export function formatGrowth(old: number, proof: readonly Uint8Array[], note: string): string {
+  return [`old ${old}`, ...proof.map((hash) => base64.encode(hash)), '', note].join('\n');
+}

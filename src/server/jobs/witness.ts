@@ -3,8 +3,8 @@
  * is served as soon as the log has signed it, and gains a witness's line when that comes. Each witness is asked by itself, so one
  * that is silent, slow or wrong takes nothing from the others.
  */
-import { base64 } from '@scure/base';
 import { ProtocolError } from '../../../crypto/format/errors.ts';
+import { formatGrowth } from '../../../crypto/log/checkpoint.ts';
 import { readCosignatures } from '../../../crypto/log/note.ts';
 import { proveConsistency } from '../../../crypto/log/tree.ts';
 import type { Witness } from '../config.ts';
@@ -73,8 +73,7 @@ export function createWitnessing(
     for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
       const old = acquaintance.size;
       const hashes = old === 0 || old === size ? [] : await proveConsistency(old, size, publishedHashes(store, size));
-      const lines = [`old ${old}`, ...hashes.map((hash) => base64.encode(hash)), '', note];
-      const { status, text } = await post(`${witness.url}/add-checkpoint`, lines.join('\n'));
+      const { status, text } = await post(`${witness.url}/add-checkpoint`, formatGrowth(old, hashes, note));
       if (status === 200) {
         const [signature] = await readCosignatures(note, text, [witness.key]);
         if (!signature) throw new WitnessError(name, 'it answered with no line of its own key');
