@@ -302,7 +302,13 @@ async function openStorage({ storage, bucket, region, host }: Config, dataDir: s
     host,
   });
   const { endpoint, close } = embedded;
-  return { bucket: createS3Bucket({ endpoint, credentials, bucket, region, clock }), publicOrigin: endpoint, close };
+  const { publicEndpoint } = storage;
+  const seen = publicEndpoint === undefined ? {} : { publicEndpoint };
+  return {
+    bucket: createS3Bucket({ endpoint, ...seen, credentials, bucket, region, clock }),
+    publicOrigin: publicEndpoint ?? endpoint,
+    close,
+  };
 }
 
 /** The link of a service that has no token yet, in a file that only its owner can read. Behind `#`, which no browser sends, is a secret. */

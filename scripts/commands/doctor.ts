@@ -17,7 +17,7 @@ length, hash, create-only, ranges, listing, CORS, versioning, lock, lifecycle, c
 with the same settings and environment, so this runs where the server's credentials are. The server makes the same probe when it starts.
 
   --fix     lets browsers upload (CORS) and sets a lifecycle rule of 31 days behind the purge, where they lack; implies --bucket
-  --origin  whose pages may upload, instead of any; what a signed URL allows is all that they can do
+  --origin  whose pages must be able to upload, instead of any; what a signed URL allows is all that they can do
 
 exit codes: 0 all promises hold (some perhaps weakly), 1 one of them is false, 69 nobody answers
 
@@ -55,8 +55,8 @@ export const doctor = command(USAGE, async (words, shell) => {
       ...given('ZEROREEL_DATA', values.data),
       ...given('ZEROREEL_BUCKET_PORT', values['bucket-port']),
     });
-    let examined = await examineBucket(where);
-    if (values.fix && (await fix(where, examined, values.origin))) examined = await examineBucket(where);
+    let examined = await examineBucket(where, values.origin);
+    if (values.fix && (await fix(where, examined, values.origin))) examined = await examineBucket(where, values.origin);
     findings.push(...examined);
   }
   if (values.json) shell.printJson(findings);
@@ -73,9 +73,10 @@ function given(name: string, value: string | undefined): Record<string, string> 
   return value === undefined ? {} : { [name]: value };
 }
 
-async function examineBucket(where: S3BucketOptions): Promise<Finding[]> {
+async function examineBucket(where: S3BucketOptions, origins: readonly string[]): Promise<Finding[]> {
+  const origin = origins.find((one) => one !== '*');
   try {
-    return judge(await probeBucket(createS3Bucket(where), { now: () => Date.now() }));
+    return judge(await probeBucket(createS3Bucket(where), { now: () => Date.now() }, origin));
   } catch (error) {
     if (!(error instanceof BucketError)) throw error;
     if (error.code !== 'unavailable')

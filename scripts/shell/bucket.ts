@@ -19,5 +19,7 @@ export function bucketOf(environment: Readonly<Record<string, string | undefined
     );
   }
   const credentials = openBucketCredentials(dataDir);
-  return { endpoint: `http://${host}:${storage.port}`, credentials, bucket, region };
+  const { port, publicEndpoint } = storage;
+  const seen = publicEndpoint === undefined ? {} : { publicEndpoint };
+  return { endpoint: `http://${host}:${port}`, ...seen, credentials, bucket, region };
 }

@@ -3,9 +3,9 @@ import { ProtocolError } from '../../crypto/format/errors.ts';
 import { readReceipt } from '../../src/client/kept-receipt.ts';
 import { CommandError } from './exits.ts';
 
-/** Reads a kept receipt: what is no receipt at all is the command line's fault, what does not verify is a violation. */
+/** Reads a kept receipt, from a file or, since it opens nothing, from a link in the arguments: what is no receipt at all is the command line's fault, what does not verify is a violation. */
 export async function readReceiptFile(path: string): ReturnType<typeof readReceipt> {
-  const text = await readFile(path, 'utf8');
+  const text = /^https?:\/\//.test(path) ? path : await readFile(path, 'utf8');
   try {
     return await readReceipt(text);
   } catch (error) {

@@ -45,6 +45,11 @@ export class Shell {
     if (this.#error.isTTY) this.#error.write(`\r\x1b[K${line.slice(0, this.#error.columns - 1)}`);
   }
 
+  /** Whether results are read by a person. */
+  get isShown(): boolean {
+    return this.#output.isTTY;
+  }
+
   get isTerminal(): boolean {
     return this.#error.isTTY && this.input.isTTY;
   }

@@ -31,6 +31,7 @@ export function receiptLink({ server, vkey, receipt }: KeptReceipt): string {
 
 /** The text of the receipt in a link, for `readReceipt`, which verifies it; throws ProtocolError for another link. */
 export function receiptOfLink(link: string): string {
+  if (!URL.canParse(link)) throw new ProtocolError('format', 'expected the whole link of a receipt');
   const { origin, hash } = new URL(link);
   const [version, vkey, receipt, ...rest] = hash.slice(1).split('.');
   if (version !== 'v1' || vkey === undefined || receipt === undefined || rest.length > 0) {
@@ -39,9 +40,10 @@ export function receiptOfLink(link: string): string {
   return formatReceipt({ server: origin, vkey: fromUtf8(fromBase64Url(vkey)), receipt: fromBase64Url(receipt) });
 }
 
-/** Reads and verifies a kept receipt, line ends of any system; throws ProtocolError (`format`, `signature`). */
+/** Reads and verifies a kept receipt, as its text with line ends of any system or as its link; throws ProtocolError (`format`, `signature`). */
 export async function readReceipt(text: string): Promise<KeptReceipt & { record: ReceiptRecord }> {
-  const lines = text.replaceAll('\r\n', '\n').trim();
+  const given = text.replaceAll('\r\n', '\n').trim();
+  const lines = /^https?:\/\/\S+$/.test(given) ? receiptOfLink(given).trim() : given;
   const field = (name: string): string => {
     const found = new RegExp(`^${name} +(\\S.*)$`, 'm').exec(lines)?.[1]?.trim();
     if (found === undefined) throw new ProtocolError('format', 'expected the whole text of a receipt');

@@ -42,7 +42,7 @@ const environmentSchema = z
     ZEROREEL_BUCKET_PORT: port.default(8601),
     /** An S3-compatible store in place of the embedded bucket. */
     ZEROREEL_S3_ENDPOINT: origin.optional(),
-    /** Origin under which recorders and reviewers reach the store, where it is another one. */
+    /** Origin under which recorders and reviewers reach the store, the embedded one too, where it is another one. */
     ZEROREEL_S3_PUBLIC_ENDPOINT: origin.optional(),
     ZEROREEL_S3_REGION: z.string().min(1).default('us-east-1'),
     ZEROREEL_S3_BUCKET: z.string().min(3).max(63).default('zeroreel'),
@@ -85,7 +85,7 @@ export interface Config {
   operator: { controller: string | null; privacyContact: string | null };
   bucket: string;
   region: string;
-  storage: { kind: 'embedded'; port: number } | ExternalStorage;
+  storage: { kind: 'embedded'; port: number; publicEndpoint?: string } | ExternalStorage;
   /** Two PostgreSQL clusters; absent: two SQLite files in `dataDir`. The URLs hold passwords. */
   database?: { url: string; vaultUrl: string };
 }
@@ -120,6 +120,8 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     throw new ConfigError(`${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'invalid'}`.replace(/^: /, ''));
   }
   const env = parsed.data;
+  const publicEndpoint = env.ZEROREEL_S3_PUBLIC_ENDPOINT;
+  const seen = publicEndpoint === undefined ? {} : { publicEndpoint: new URL(publicEndpoint).origin };
   return {
     dataDir: env.ZEROREEL_DATA,
     host: env.ZEROREEL_HOST,
@@ -143,11 +145,11 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     }),
     storage:
       env.ZEROREEL_S3_ENDPOINT === undefined
-        ? { kind: 'embedded', port: env.ZEROREEL_BUCKET_PORT }
+        ? { kind: 'embedded', port: env.ZEROREEL_BUCKET_PORT, ...seen }
         : {
             kind: 's3',
             endpoint: env.ZEROREEL_S3_ENDPOINT,
-            ...(env.ZEROREEL_S3_PUBLIC_ENDPOINT !== undefined && { publicEndpoint: env.ZEROREEL_S3_PUBLIC_ENDPOINT }),
+            ...seen,
             credentials: {
               accessKeyId: env.ZEROREEL_S3_ACCESS_KEY_ID!,
               secretAccessKey: env.ZEROREEL_S3_SECRET_ACCESS_KEY!,

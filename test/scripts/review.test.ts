@@ -225,6 +225,19 @@ describe('log and receipts', () => {
     expect((await cli.run(['log', 'verify', 'bundle-cut'])).exit).toBe(3);
   });
 
+  it('show a receipt as a QR code and as its link, either of which is checked alone', async () => {
+    const kept = cli.path('zeroreel-outbox', 'receipt.txt');
+    const [words, signer, ...rest] = (await cli.must(['receipt', '--qr', '--svg', 'receipt.svg', kept])).split('\n');
+    const link = rest.pop()!;
+    expect(rest.length).toBeGreaterThan(30);
+    expect(Math.max(...rest.map((line) => line.length))).toBeLessThanOrEqual(80);
+    expect(readFileSync(cli.path('receipt.svg'), 'utf8')).toMatch(/^<svg /);
+    expect(await cli.must(['receipt', link])).toBe(`${words}\n${signer}`);
+    writeFileSync(cli.path('link.txt'), `${link}\n`);
+    expect(await cli.run(['log', 'prove', 'link.txt'])).toMatchObject({ exit: 1 });
+    expect(await cli.run(['receipt', link.slice(0, -60)])).toMatchObject({ exit: 64 });
+  });
+
   it('prove nothing before the deletion, refuse a receipt whose words were changed, and a certificate of something else', async () => {
     const kept = 'zeroreel-outbox/receipt.txt';
     const before = await cli.run(['log', 'prove', kept, '--out', 'kept.json']);

@@ -58,6 +58,14 @@ describe('settings', () => {
     });
   });
 
+  test('name the origin under which the embedded bucket is seen', () => {
+    expect(readConfig({ ZEROREEL_S3_PUBLIC_ENDPOINT: 'https://objects.example.org/' }).storage).toEqual({
+      kind: 'embedded',
+      port: 8601,
+      publicEndpoint: 'https://objects.example.org',
+    });
+  });
+
   test('name witnesses, each by where it is asked and the key that it signs with', () => {
     const { witnesses } = readConfig({
       ZEROREEL_WITNESSES: `https://w.example.org/api/ ${WITNESS_VKEY}, http://127.0.0.1:8 ${WITNESS_VKEY}`,

@@ -9,6 +9,8 @@ export interface Proxy {
   endpoint: string;
   /** What happens to each request from now on. */
   mischief: Mischief;
+  /** How far the store's clock seems to be ahead, ms. */
+  clockMs: number;
   close(): Promise<void>;
 }
 
@@ -17,10 +19,17 @@ export async function startProxy(...targets: readonly [string, ...string[]]): Pr
   let turn = 0;
   const server = createServer((request, response) => {
     if (proxy.mischief(request, response) === 'handled') return;
-    const { method, url, headers } = request;
+    const { method, url } = request;
     const { hostname, port } = new URL(targets[turn++ % targets.length]!);
-    const onward = httpRequest({ hostname, port, method, path: url, headers, agent: false }, (answer) => {
-      response.writeHead(answer.statusCode ?? 502, answer.rawHeaders);
+    const asked = { hostname, port, method, path: url, headers: request.headers, agent: false };
+    const onward = httpRequest(asked, (answer) => {
+      const { date } = answer.headers;
+      const told = new Date(Date.parse(date ?? '') + proxy.clockMs);
+      const isDate = (name: string): boolean => name.toLowerCase() === 'date';
+      const headers = answer.rawHeaders.map((text, index, all) =>
+        index % 2 === 1 && isDate(all[index - 1]!) && proxy.clockMs !== 0 ? told.toUTCString() : text,
+      );
+      response.writeHead(answer.statusCode ?? 502, headers);
       answer.pipe(response);
     });
     onward.on('error', () => {
@@ -34,6 +43,7 @@ export async function startProxy(...targets: readonly [string, ...string[]]): Pr
   const proxy: Proxy = {
     endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     mischief: () => undefined,
+    clockMs: 0,
     close: async () => {
       const closed = new Promise((done) => server.close(done));
       server.closeAllConnections();

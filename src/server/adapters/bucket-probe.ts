@@ -14,8 +14,11 @@ const URL_SECONDS = 300;
 const MINUTE_MS = 60_000;
 const TIMEOUT_MS = 15_000;
 
-/** Where nothing answers, it throws `BucketError`; everything else is a fact. */
-export async function probeBucket(bucket: Bucket, clock: Clock): Promise<Probe> {
+/** Stands for the pages of any origin. */
+const ANY_ORIGIN = 'https://zeroreel.example';
+
+/** Where nothing answers, it throws `BucketError`; everything else is a fact. `origin`: whose pages must be able to upload. */
+export async function probeBucket(bucket: Bucket, clock: Clock, origin = ANY_ORIGIN): Promise<Probe> {
   // No recording has such a prefix: an id has 22 characters.
   const prefix = `probe-${newId()}/`;
   const body = randomBytes(OBJECT_BYTES);
@@ -38,7 +41,7 @@ export async function probeBucket(bucket: Bucket, clock: Clock): Promise<Probe> 
     for (const [refusal, [refusable, content]] of Object.entries(attempts) as [Refusal, [PresignedPut, Bytes]][]) {
       refusals[refusal] = await put(refusable, content, clock).then(({ status }) => status, ifCut);
     }
-    const reads = await probeReads(bucket, promise.key, body, clock);
+    const reads = await probeReads(bucket, promise.key, body, clock, origin);
     const isListed = await isIn(bucket, prefix, promise.key, body.length);
     await empty(bucket, prefix);
     const left = (await versionsUnder(bucket, prefix)).length;
@@ -52,7 +55,7 @@ export async function probeBucket(bucket: Bucket, clock: Clock): Promise<Probe> 
   }
 }
 
-async function probeReads(bucket: Bucket, key: string, body: Bytes, clock: Clock) {
+async function probeReads(bucket: Bucket, key: string, body: Bytes, clock: Clock, origin: string) {
   const url = bucket.presignGet(key, clock.now(), URL_SECONDS);
   const whole = await request(url, {}, clock);
   const part = await request(url, { headers: { range: 'bytes=100-199' } }, clock);
@@ -61,7 +64,7 @@ async function probeReads(bucket: Bucket, key: string, body: Bytes, clock: Clock
     {
       method: 'OPTIONS',
       headers: {
-        origin: 'https://zeroreel.example',
+        origin,
         'access-control-request-method': 'PUT',
         'access-control-request-headers': 'content-type,if-none-match,x-amz-checksum-sha256,x-amz-content-sha256',
       },
