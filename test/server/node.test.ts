@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
-import { connect, createServer, type Socket } from 'node:net';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
@@ -8,6 +8,8 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type RunningServer, start } from '../../src/node.ts';
 import type { Config } from '../../src/server/config.ts';
 import { openSqliteStore } from '../../src/server/adapters/sqlite.ts';
+import { sha256 } from '../../crypto/format/hash.ts';
+import { startProxy } from './proxy.ts';
 import { media } from './recorder.ts';
 import { read } from './reader.ts';
 import { SETUP_MS } from '../../src/server/http/staff.ts';
@@ -121,6 +123,48 @@ describe('a first start', () => {
     expect(await second.ports.store.logSize()).toBe(size);
     expect(await second.ports.store.tokens()).toHaveLength(1);
     await second.close();
+  });
+});
+
+describe('a server at work', () => {
+  test('publishes what is committed, unasked', async () => {
+    const server = await start({ config: config(), isProbed: false });
+    try {
+      const { store, clock } = server.ports;
+      const index = await store.append([{ v: 1, type: 'heartbeat', at: clock.now(), entries: await store.logSize() }]);
+      const sizeOf = async () => Number(String((await call(server.url, 'GET', '/log/checkpoint')).body).split('\n')[1]);
+      await expect.poll(sizeOf, { timeout: 20_000 }).toBeGreaterThan(index);
+    } finally {
+      await server.close();
+    }
+  });
+
+  test('signs URLs for the origin under which its embedded bucket is seen from outside', async () => {
+    const squatter = createServer().listen(0, '127.0.0.1');
+    await new Promise((listening) => squatter.once('listening', listening));
+    const { port } = squatter.address() as AddressInfo;
+    await new Promise((closed) => squatter.close(closed));
+    const proxy = await startProxy(`http://127.0.0.1:${port}`);
+    const storage = { kind: 'embedded', port, publicEndpoint: proxy.endpoint } as const;
+    const server = await start({ config: config({ storage }), isScheduled: false });
+    try {
+      const { bucket, clock } = server.ports;
+      const body = new Uint8Array(1000).fill(7);
+      const promise = { key: 'x/y', bytes: body.length, sha256: await sha256(body) };
+      const { url, headers } = bucket.presignPut(promise, clock.now(), 300);
+      expect(new URL(url).origin).toBe(proxy.endpoint);
+      expect((await fetch(url, { method: 'PUT', headers, body })).status).toBe(200);
+      const read = await fetch(bucket.presignGet('x/y', clock.now(), 300));
+      expect(new Uint8Array(await read.arrayBuffer())).toEqual(body);
+      // The URL is good for that origin alone: the host is signed.
+      expect(
+        (await fetch(url.replace(proxy.endpoint, `http://127.0.0.1:${port}`), { method: 'PUT', headers, body })).status,
+      ).toBe(403);
+      await bucket.deleteVersions([{ key: 'x/y' }]);
+    } finally {
+      await server.close();
+      await proxy.close();
+    }
   });
 });
 
