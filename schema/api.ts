@@ -299,6 +299,22 @@ export const sessionResponse = z.object({
 export const setupRequest = z.strictObject({ secret: tokenSchema });
 
 // ---- jobs -------------------------------------------------------------------------------------------------------------------------
+export const scrubRequest = z.object({
+  /** Whole objects, every segment's hash; otherwise their signed heads. */
+  deep: z.boolean().default(false),
+  /** About this many recordings, chosen at random; otherwise all, and what belongs to none. */
+  sample: z.int().min(1).max(100_000).optional(),
+});
+/** One line of NDJSON after every hundred recordings or so, and a last one that is not `running`. */
+export const scrubLine = z.object({
+  state: z.enum(['running', 'finished', 'busy', 'failed']),
+  recordings: uint,
+  objects: uint,
+  /** Cases by kind of anomaly that are open in the log now. */
+  found: z.record(z.string(), uint),
+  failed: z.array(z.object({ recording_id: idSchema, reason: z.string() })),
+});
+
 export const purgeResponse = z.object({
   due: uint,
   deleted: uint,

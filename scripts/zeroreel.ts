@@ -8,7 +8,7 @@ const USAGE = `zeroreel COMMAND: zero-knowledge storage for exam recordings
 people and exams   keygen, key show | passphrase | enrol | rotate | revoke, exam create, exam show, exam tickets
 recording          record, receipt
 review             list, fetch, export, verify, grant
-operating          serve, setup, token, purge, doctor, backup, restore, capacity
+operating          serve, setup, token, purge, scrub, doctor, backup, restore, capacity
 evidence           log verify, log export, log prove
 
 Every command has --help. Results go to standard output, everything else to standard error.
@@ -44,6 +44,7 @@ const main = commandGroup('', USAGE, {
   setup: load(async () => (await import('./commands/setup.ts')).setup),
   token: load(async () => (await import('./commands/token.ts')).token),
   purge: load(async () => (await import('./commands/purge.ts')).purge),
+  scrub: load(async () => (await import('./commands/scrub.ts')).scrub),
   doctor: load(async () => (await import('./commands/doctor.ts')).doctor),
   backup: load(async () => (await import('./commands/backup.ts')).backup),
   restore: load(async () => (await import('./commands/backup.ts')).restore),

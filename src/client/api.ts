@@ -17,6 +17,7 @@ import {
   recordingSchema,
   recordingsResponse,
   releaseResponse,
+  scrubLine,
   serviceSchema,
   sessionResponse,
   statusResponse,
@@ -30,6 +31,7 @@ import {
   type noteRequest,
   type openRequest,
   type releaseRequest,
+  type scrubRequest,
   type sessionRequest,
   type tokenRequest,
   type uploadsRequest,
@@ -258,6 +260,39 @@ export class Api {
     return this.#json('POST', '/v1/jobs/purge', purgeResponse, { body: {}, retry: { timeoutMs: PURGE_TIMEOUT_MS } });
   }
 
+  /**
+   * The blind audit of the bucket; `onLine` is told of its progress, the last line is answered. Sent once. Throws `answer` where the
+   * walk broke off or the connection did.
+   */
+  async scrub(
+    request: z.input<typeof scrubRequest>,
+    onLine: (line: z.infer<typeof scrubLine>) => void,
+  ): Promise<z.infer<typeof scrubLine>> {
+    const headers = { authorization: `Bearer ${this.#token ?? ''}`, 'content-type': 'application/json' };
+    const url = `${this.url}/v1/jobs/scrub`;
+    const answer = await this.environment
+      .fetch(url, { method: 'POST', headers, body: JSON.stringify(request) })
+      .catch((error: unknown) => {
+        throw new ClientError('unreachable', `${this.url} does not answer`, { cause: error });
+      });
+    if (answer.status !== 200 || !answer.body) {
+      const body = new Uint8Array(await answer.arrayBuffer());
+      this.#accept({ status: answer.status, headers: answer.headers, body });
+    }
+    let last: z.infer<typeof scrubLine> | undefined;
+    for await (const text of linesOf(answer.body!)) {
+      const line = scrubLine.safeParse(parseJson(new TextEncoder().encode(text)));
+      if (!line.success) throw new ClientError('answer', 'POST /v1/jobs/scrub: unexpected line');
+      last = line.data;
+      if (last.state === 'running') onLine(last);
+    }
+    if (!last || last.state === 'running' || last.state === 'failed')
+      throw new ClientError('answer', 'the walk broke off before its end', {
+        hint: 'what it found is in the log; run it again',
+      });
+    return last;
+  }
+
   async isHealthy(): Promise<boolean> {
     return (await this.#call('GET', '/health', { retry: { attempts: 1 } })).status === 200;
   }
@@ -298,6 +333,16 @@ export class Api {
     }
     const { code, detail, hint, type: _type, title: _title, status: _status, ...extensions } = parsed.data;
     throw new ApiError({ code, status: answer.status, detail, hint, extensions });
+  }
+}
+
+async function* linesOf(body: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
+  const text = new TextDecoder();
+  let rest = '';
+  for await (const piece of body) {
+    const lines = (rest + text.decode(piece, { stream: true })).split('\n');
+    rest = lines.pop()!;
+    yield* lines;
   }
 }
 

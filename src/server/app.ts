@@ -60,7 +60,7 @@ export function createApp(
   app.route('/v1', examRoutes(ports));
   app.route('/v1', recordingRoutes(ports, { isAttestedFirst, limiter: limits?.limiter }));
   app.route('/v1', reviewRoutes(ports));
-  app.route('/v1', staffRoutes(ports));
+  app.route('/v1', staffRoutes(ports, report));
   app.route('/v1', sessionRoutes(ports, publicUrl));
   app.route('/v1', proofRoutes(ports));
   app.route('/v1', referenceRoutes());

@@ -37,6 +37,7 @@ const COMMANDS = [
   ['token', 'list'],
   ['token', 'revoke'],
   ['purge'],
+  ['scrub'],
   ['doctor'],
   ['log'],
   ['log', 'verify'],

@@ -361,6 +361,14 @@ export const ROUTES = {
     errors: [],
     again: 'same',
   },
+  'POST /v1/jobs/scrub': {
+    summary: 'The blind audit of the bucket, now; a line of progress at a time',
+    access: [],
+    body: api.scrubRequest,
+    answers: { 200: 'application/x-ndjson' },
+    errors: [],
+    again: 'same',
+  },
 
   // ---- this document -------------------------------------------------------------------------------------------------------
   'GET /v1/openapi.json': {

@@ -8,7 +8,9 @@ import { KEY_REVOKE, parseKeyDocument, verifyKeyDocument } from '../../../crypto
 import * as api from '../../../schema/api.ts';
 import { ServerError } from '../errors.ts';
 import type { Ports, Store } from '../ports.ts';
+import type { Failure } from '../jobs/batch.ts';
 import { purge } from '../jobs/purge.ts';
+import { scrub, type ScrubSummary } from '../jobs/scrub.ts';
 import type { Role, TokenRow } from '../store.ts';
 import { requireStanding } from './revocation.ts';
 import { requireStaff, secretOf, tokenHash } from './access.ts';
@@ -100,7 +102,8 @@ export async function issueSetup({ store, clock }: Ports): Promise<string | unde
   return secret;
 }
 
-export function staffRoutes(ports: Ports): Hono {
+/** `report` is told of a failure that comes after the answer has begun. */
+export function staffRoutes(ports: Ports, report: (error: unknown) => void): Hono {
   const { store, clock } = ports;
   const routes = new Hono();
 
@@ -194,10 +197,52 @@ export function staffRoutes(ports: Ports): Hono {
     const { failed, ...counts } = await purge(ports);
     const answer: z.infer<typeof api.purgeResponse> = {
       ...counts,
-      failed: failed.map(({ recordingId, reason }) => ({ recording_id: recordingId, reason })),
+      failed: failed.map(failure),
     };
     return c.json(answer);
   });
 
+  /** The blind audit of the bucket, now: a line of progress at a time, because it may walk millions of objects. */
+  routes.post('/jobs/scrub', async (c) => {
+    await requireStaff(c, ports);
+    const { deep: isDeep, sample } = await readJson(c, api.scrubRequest);
+    const encoder = new TextEncoder();
+    const body = new ReadableStream<Uint8Array>({
+      async start(stream) {
+        let isRead = true;
+        const tell = (state: z.infer<typeof api.scrubLine>['state'], summary: ScrubSummary) => {
+          if (isRead) stream.enqueue(encoder.encode(`${JSON.stringify(scrubLine(state, summary))}\n`));
+        };
+        c.req.raw.signal.addEventListener('abort', () => (isRead = false));
+        let last: ScrubSummary = { isRun: true, recordings: 0, objects: 0, found: {}, failed: [] };
+        const onProgress = (summary: ScrubSummary) => {
+          last = summary;
+          tell('running', summary);
+        };
+        try {
+          const summary = await scrub(ports, { isDeep, ...(sample !== undefined && { sample }), onProgress });
+          tell(summary.isRun ? 'finished' : 'busy', summary);
+        } catch (error) {
+          report(error);
+          tell('failed', last);
+        }
+        if (isRead) stream.close();
+      },
+    });
+    return c.body(body, 200, { 'content-type': 'application/x-ndjson', 'cache-control': 'no-store' });
+  });
+
   return routes;
+}
+
+function scrubLine(
+  state: z.infer<typeof api.scrubLine>['state'],
+  summary: ScrubSummary,
+): z.infer<typeof api.scrubLine> {
+  const { recordings, objects, found, failed } = summary;
+  return { state, recordings, objects, found, failed: failed.map(failure) };
+}
+
+function failure({ recordingId, reason }: Failure) {
+  return { recording_id: recordingId, reason };
 }

@@ -30,9 +30,13 @@ export interface ScrubOptions {
   isDeep?: boolean;
   /** Looks at about this many recordings, chosen at random, and at no stranger's; otherwise at everything. */
   sample?: number;
+  /** Told how far it has come, after every hundred recordings or so. */
+  onProgress?: (summary: ScrubSummary) => void;
 }
 
 export interface ScrubSummary {
+  /** False where another walk is under way: then this one did nothing. */
+  isRun: boolean;
   recordings: number;
   objects: number;
   /** Cases of each kind that are in the log now as open anomalies of what was looked at. */
@@ -48,9 +52,12 @@ const PAGE = 100;
 /** A head is never longer, whatever the object: 224 + 32 bytes for each of at most 128 segments. */
 const LONGEST_HEAD = chunkHeadLength(MAX_PLAINTEXT);
 
-export async function scrub(ports: Ports, { isDeep = false, sample }: ScrubOptions = {}): Promise<ScrubSummary> {
-  const summary: ScrubSummary = { recordings: 0, objects: 0, found: {}, failed: [] };
-  await withLease(ports, 'scrub', async (renew) => {
+export async function scrub(
+  ports: Ports,
+  { isDeep = false, sample, onProgress = () => undefined }: ScrubOptions = {},
+): Promise<ScrubSummary> {
+  const summary: ScrubSummary = { isRun: false, recordings: 0, objects: 0, found: {}, failed: [] };
+  summary.isRun = await withLease(ports, 'scrub', async (renew) => {
     const { store, clock } = ports;
     const run = newId();
     await store.append([{ v: 1, type: 'run.started', at: clock.now(), job: 'scrub', run }]);
@@ -59,6 +66,7 @@ export async function scrub(ports: Ports, { isDeep = false, sample }: ScrubOptio
       const { failed, left } = await eachSafely(page, renew, (recording) => examine(ports, recording, isDeep, summary));
       summary.failed.push(...failed);
       summary.recordings -= left;
+      onProgress(summary);
       if (left > 0) break;
     }
     if (sample === undefined) await findStrangers(ports, renew, summary);
