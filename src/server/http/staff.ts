@@ -209,11 +209,11 @@ export function staffRoutes(ports: Ports, report: (error: unknown) => void): Hon
     const encoder = new TextEncoder();
     const body = new ReadableStream<Uint8Array>({
       async start(stream) {
-        let isRead = true;
+        const { signal } = c.req.raw;
         const tell = (state: z.infer<typeof api.scrubLine>['state'], summary: ScrubSummary) => {
-          if (isRead) stream.enqueue(encoder.encode(`${JSON.stringify(scrubLine(state, summary))}\n`));
+          // The walk goes on for whoever hung up: it is in the log, and what it finds will be.
+          if (!signal.aborted) stream.enqueue(encoder.encode(`${JSON.stringify(scrubLine(state, summary))}\n`));
         };
-        c.req.raw.signal.addEventListener('abort', () => (isRead = false));
         let last: ScrubSummary = { isRun: true, recordings: 0, objects: 0, found: {}, failed: [] };
         const onProgress = (summary: ScrubSummary) => {
           last = summary;
@@ -226,7 +226,7 @@ export function staffRoutes(ports: Ports, report: (error: unknown) => void): Hon
           report(error);
           tell('failed', last);
         }
-        if (isRead) stream.close();
+        if (!signal.aborted) stream.close();
       },
     });
     return c.body(body, 200, { 'content-type': 'application/x-ndjson', 'cache-control': 'no-store' });
