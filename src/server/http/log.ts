@@ -24,7 +24,7 @@ export function logRoutes({ store, signer }: Ports): Hono {
   routes.get('/checkpoint', async (c) => {
     const newest = await store.newestCheckpoint();
     if (!newest) throw notPublished();
-    return tagged(c, newest.note, 'text/plain; charset=UTF-8', 'public');
+    return tagged(c, newest.note, 'text/plain; charset=utf-8', 'public');
   });
 
   routes.get('/vkey', (c) => c.text(`${vkeyOf(signer)}\n`));

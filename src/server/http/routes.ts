@@ -31,7 +31,7 @@ export interface Route {
   deprecated?: { since: string; sunset: string; instead: string };
 }
 
-type MediaType = 'text/plain' | 'application/octet-stream' | 'text/html';
+type MediaType = 'text/plain' | 'application/x-ndjson' | 'application/octet-stream' | 'text/html';
 
 export type Again =
   | 'safe' // reads only
@@ -364,7 +364,7 @@ export const ROUTES = {
   'POST /v1/jobs/scrub': {
     summary: 'The blind audit of the bucket, now; a line of progress at a time',
     access: [],
-    body: api.scrubRequest,
+    request: api.scrubRequest,
     answers: { 200: 'application/x-ndjson' },
     errors: [],
     again: 'same',
