@@ -59,17 +59,18 @@ describe('a receipt as a link', () => {
     const link = receiptLink(kept);
     const start = link.indexOf('#v1.') + 4;
     const end = link.indexOf('.', start);
-    for (let at = start; at < end; at += 7) {
+    for (let at = start; at < link.length; at += 7) {
+      if (link[at] === '.') continue;
       const changed = `${link.slice(0, at)}${link[at] === 'A' ? 'B' : 'A'}${link.slice(at + 1)}`;
       await expect(readReceipt(changed), `at ${at}`).rejects.toMatchObject({ name: 'ProtocolError' });
     }
     for (const other of [
       link.slice(0, end),
-      link.slice(0, -27),
+      link.slice(0, -28),
       link.replace('#v1.', '#v2.'),
       'https://exams.example.edu/record#v1.a.b.0',
       'https://%',
     ])
-      await expect(readReceipt(other), other).rejects.toMatchObject({ name: 'ProtocolError', code: 'format' });
+      await expect(readReceipt(other), other).rejects.toMatchObject({ name: 'ProtocolError' });
   });
 });
