@@ -1,4 +1,5 @@
 /** The blind audit on demand: the command, a real server, a real bucket in which something is wrong. */
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { decodeEntry } from '../../crypto/log/entry.ts';
 import { sha256 } from '../../crypto/format/hash.ts';
@@ -20,7 +21,7 @@ beforeAll(async () => {
     expectStatus(await stage.sendHead(recorder, await recorder.close()), 200);
   }
   cli.environment['ZEROREEL_SERVER'] = stage.server.url;
-  cli.environment['ZEROREEL_TOKEN_FILE'] = stage.server.adminTokenFile;
+  cli.environment['ZEROREEL_TOKEN_FILE'] = join(stage.dataDir, 'admin.token');
 });
 afterAll(async () => {
   await stage.stop();
