@@ -299,9 +299,9 @@ export const sessionResponse = z.object({
 export const setupRequest = z.strictObject({ secret: tokenSchema });
 
 // ---- jobs -------------------------------------------------------------------------------------------------------------------------
-export const scrubRequest = z.object({
+export const scrubRequest = z.strictObject({
   /** Whole objects, every segment's hash; otherwise their signed heads. */
-  deep: z.boolean().default(false),
+  deep: z.boolean(),
   /** About this many recordings, chosen at random; otherwise all, and what belongs to none. */
   sample: z.int().min(1).max(100_000).optional(),
 });
