@@ -300,8 +300,8 @@ export const setupRequest = z.strictObject({ secret: tokenSchema });
 
 // ---- jobs -------------------------------------------------------------------------------------------------------------------------
 export const scrubRequest = z.strictObject({
-  /** Whole objects, every segment's hash; otherwise their signed heads. */
-  deep: z.boolean(),
+  /** The signed heads of objects, or whole objects with every segment's hash. */
+  depth: z.enum(['heads', 'whole']),
   /** About this many recordings, chosen at random; otherwise all, and what belongs to none. */
   sample: z.int().min(1).max(100_000).optional(),
 });

@@ -31,7 +31,7 @@ export const scrub = command(USAGE, async (words, shell) => {
   const sample =
     values.sample === undefined ? {} : { sample: parseCount(values.sample, '--sample', { from: 1, to: 100_000 }) };
   const api = await connect(shell, values);
-  const answer = await api.scrub({ deep: values.deep, ...sample }, ({ recordings, objects }) => {
+  const answer = await api.scrub({ depth: values.deep ? 'whole' : 'heads', ...sample }, ({ recordings, objects }) => {
     shell.progress(`${recordings} recordings, ${objects} objects`);
   });
   shell.progress('');

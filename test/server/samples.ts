@@ -71,7 +71,7 @@ export const SAMPLES: Record<RouteName, Sample> = {
   'GET /v1/sessions/current': { path: fixed('/v1/sessions/current') },
   'DELETE /v1/sessions/current': { path: fixed('/v1/sessions/current') },
   'POST /v1/jobs/purge': { path: fixed('/v1/jobs/purge') },
-  'POST /v1/jobs/scrub': { path: fixed('/v1/jobs/scrub'), body: () => ({ deep: false, sample: 1 }) },
+  'POST /v1/jobs/scrub': { path: fixed('/v1/jobs/scrub'), body: () => ({ depth: 'heads' }) },
   'GET /v1/log/proofs/:index': { path: fixed('/v1/log/proofs/0') },
   'GET /v1/receipts/:id': { path: ({ recorder }) => `/v1/receipts/${recorder.sessionId}` },
   'GET /log/checkpoint': { path: fixed('/log/checkpoint') },

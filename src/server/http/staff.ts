@@ -205,7 +205,7 @@ export function staffRoutes(ports: Ports, report: (error: unknown) => void): Hon
   /** The blind audit of the bucket, now: a line of progress at a time, because it may walk millions of objects. */
   routes.post('/jobs/scrub', async (c) => {
     await requireStaff(c, ports);
-    const { deep: isDeep, sample } = await readJson(c, api.scrubRequest);
+    const { depth, sample } = await readJson(c, api.scrubRequest);
     const encoder = new TextEncoder();
     const body = new ReadableStream<Uint8Array>({
       async start(stream) {
@@ -220,7 +220,7 @@ export function staffRoutes(ports: Ports, report: (error: unknown) => void): Hon
           tell('running', summary);
         };
         try {
-          const summary = await scrub(ports, { isDeep, ...(sample !== undefined && { sample }), onProgress });
+          const summary = await scrub(ports, { isDeep: depth === 'whole', ...(sample !== undefined && { sample }), onProgress });
           tell(summary.isRun ? 'finished' : 'busy', summary);
         } catch (error) {
           report(error);
