@@ -220,7 +220,11 @@ export function staffRoutes(ports: Ports, report: (error: unknown) => void): Hon
           tell('running', summary);
         };
         try {
-          const summary = await scrub(ports, { isDeep: depth === 'whole', ...(sample !== undefined && { sample }), onProgress });
+          const summary = await scrub(ports, {
+            isDeep: depth === 'whole',
+            ...(sample !== undefined && { sample }),
+            onProgress,
+          });
           tell(summary.isRun ? 'finished' : 'busy', summary);
         } catch (error) {
           report(error);
