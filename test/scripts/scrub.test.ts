@@ -47,7 +47,7 @@ it('walks everything, tells what it found, and the log knows of the run and of t
 });
 
 it('tells its progress before it ends', async () => {
-  const answer = await stage.call('POST', '/v1/jobs/scrub', { token: stage.admin, body: {} });
+  const answer = await stage.call('POST', '/v1/jobs/scrub', { token: stage.admin, body: { depth: 'heads' } });
   const lines = (answer.body as string)
     .trimEnd()
     .split('\n')
@@ -70,5 +70,5 @@ it('says that another walk is under way, and does nothing', async () => {
 
 it('is for administrators', async () => {
   const token = await stage.token('instructor');
-  expect((await stage.call('POST', '/v1/jobs/scrub', { token, body: {} })).status).toBe(403);
+  expect((await stage.call('POST', '/v1/jobs/scrub', { token, body: { depth: 'heads' } })).status).toBe(403);
 });

@@ -209,7 +209,7 @@ export const ROUTES = {
     access: ['instructor'],
     request: api.noteRequest,
     answers: { 200: api.positionResponse, 201: api.positionResponse },
-    errors: ['note-refused', 'notes-full', ...GONE, 'not-found'],
+    errors: ['note-refused', 'record-refused', 'notes-full', ...GONE, 'not-found'],
     again: 'same',
   },
   'POST /v1/recordings/:id/exports': {
