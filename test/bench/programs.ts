@@ -88,6 +88,8 @@ export class Workshop {
     const child = this.keep(process.execPath, [...TSX, join(ROOT, 'src/node.ts')], {
       ZEROREEL_DATA: data,
       ZEROREEL_ADMIN_TOKEN_FILE: join(data, 'admin.token'),
+      // One address stands for ten thousand here.
+      ZEROREEL_RATE_LIMITS: 'off',
       ZEROREEL_PORT: '0',
       ZEROREEL_BUCKET_PORT: '0',
       ...settings,

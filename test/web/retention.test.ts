@@ -6,7 +6,7 @@ import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { fromBase64Url } from '../../crypto/format/bytes.ts';
 import { ensurePages } from '../../scripts/pages.ts';
-import { formatReceipt } from '../../src/client/kept-receipt.ts';
+import { formatReceipt, readReceipt, receiptLink } from '../../src/client/kept-receipt.ts';
 import { CommandLine } from '../scripts/command-line.ts';
 import { media, type TestRecorder } from '../server/recorder.ts';
 import { DAY_MS, expectStatus, HOUR_MS, Stage } from '../server/stage.ts';
@@ -110,6 +110,21 @@ describeInChromium('while a recording stands', () => {
     await page.close();
   });
 
+  test('the link of its QR code leads to the same, and another link after it too', async () => {
+    const kept = await readReceipt(await readFile(receiptFile, 'utf8'));
+    const link = new URL(receiptLink(kept));
+    const page = await open(`/receipt${link.hash}`);
+    await page.getByText('Your recording is stored, encrypted.').waitFor();
+    await page.evaluate(
+      (hash) => {
+        location.hash = hash;
+      },
+      `${link.hash.slice(0, -1)}${link.hash.endsWith('A') ? 'Q' : 'A'}`,
+    );
+    await page.getByText(/This is not a receipt that can be checked/).waitFor();
+    await page.close();
+  });
+
   test('how often readers opened it is counted', async () => {
     const { exam, sessionId } = recorder;
     const body = { key_id: exam.readers[0]!.keyIdB64, purpose: 'review' };
@@ -146,7 +161,7 @@ describeInChromium('while a recording stands', () => {
     const page = await open('/receipt');
     await tabTo(page, /^summary: Paste/);
     await page.keyboard.press('Enter');
-    await tabTo(page, /^textarea: Text of the receipt/);
+    await tabTo(page, /^textarea: Text or link of the receipt/);
     await page.keyboard.insertText(await readFile(receiptFile, 'utf8'));
     await tabTo(page, /^button: Check/);
     await page.keyboard.press('Enter');
@@ -224,7 +239,7 @@ describeInChromium('after delete_by', () => {
     await download.saveAs(certificate);
     const offline = await open('/receipt');
     await offline.context().route('**/v1/**', (route) => route.abort());
-    await offline.getByText('Paste its text instead').click();
+    await offline.getByText('Paste its text or link instead').click();
     await offline.getByLabel('Certificate, if you kept one').setInputFiles(certificate);
     await checkReceipt(offline, receiptFile);
     await offline.getByText('here, without asking the service').waitFor();

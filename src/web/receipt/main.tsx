@@ -2,7 +2,7 @@
  * Receipt: what became of my recording? Without an account. The receipt is checked first, then the log's answer is held against it; a
  * certificate that was kept is checked without asking anybody.
  */
-import { useMemo, useState } from 'preact/hooks';
+import { useEffect, useMemo, useState } from 'preact/hooks';
 import type { ProtocolError } from '../../../crypto/format/errors.ts';
 import { RECEIPT_CLOSED } from '../../../crypto/format/receipt.ts';
 import { verifyCertificate, type CertificateStatement } from '../../../crypto/log/certificate.ts';
@@ -62,6 +62,17 @@ function Page() {
       setState({ step: 'failed', receipt, code, message: error instanceof Error ? error.message : String(error) });
     }
   };
+  useEffect(() => {
+    // A receipt's QR code leads here: the receipt stands behind the #, which no browser sends.
+    const beginWithLink = (): void => {
+      if (location.hash.startsWith('#v1.')) void begin(location.href);
+    };
+    beginWithLink();
+    addEventListener('hashchange', beginWithLink);
+    return () => {
+      removeEventListener('hashchange', beginWithLink);
+    };
+  }, []);
   return (
     <Frame path="/receipt" isNarrow>
       <div
@@ -91,10 +102,10 @@ function Page() {
               }}
             />
             <details>
-              <summary>Paste its text instead, or check a certificate that you kept</summary>
+              <summary>Paste its text or link instead, or check a certificate that you kept</summary>
               <div class="stack inset">
                 <div class="field">
-                  <label for="receipt-text">Text of the receipt</label>
+                  <label for="receipt-text">Text or link of the receipt</label>
                   <textarea
                     id="receipt-text"
                     rows={8}
