@@ -13,9 +13,15 @@ export interface DialogProps {
 export function Dialog({ heading, isOpen, onClose, children }: DialogProps) {
   const id = useId();
   const dialog = useRef<HTMLDialogElement>(null);
+  /** Its `close` event comes later, perhaps after the next press has opened it anew: then it must not close that. */
+  const closesItself = useRef(false);
   useEffect(() => {
-    if (isOpen && dialog.current?.open === false) dialog.current.showModal();
-    if (!isOpen) dialog.current?.close();
+    const { current } = dialog;
+    if (isOpen && current?.open === false) current.showModal();
+    if (!isOpen && current?.open === true) {
+      closesItself.current = true;
+      current.close();
+    }
   }, [isOpen]);
   return (
     <dialog
@@ -27,7 +33,10 @@ export function Dialog({ heading, isOpen, onClose, children }: DialogProps) {
         event.preventDefault();
         onClose();
       }}
-      onClose={onClose}
+      onClose={() => {
+        if (closesItself.current) closesItself.current = false;
+        else onClose();
+      }}
     >
       <h2 id={id}>{heading}</h2>
       {isOpen && children}
