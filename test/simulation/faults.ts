@@ -101,7 +101,12 @@ export const FAULTS: readonly PlantedFault[] = [
     'lastUrlMs < now - CLOCK_SKEW_MS - LONGEST_UPLOAD_MS',
     'lastUrlMs < now - LONGEST_UPLOAD_MS',
   ),
-  fault('verified while an anomaly is open', PURGE, 'await closeAnomalies(ports, id, endOf);', ''),
+  fault(
+    'verified while an anomaly is open',
+    PURGE,
+    'await closeAnomalies(ports, id, endOf);\n  return store.verifyDeletion',
+    'return store.verifyDeletion',
+  ),
   // presign
   fault(
     'uploads go on up to delete_by',
