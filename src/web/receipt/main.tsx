@@ -37,11 +37,12 @@ type State =
 
 /** Throws what `readReceipt`, `fetchCertificate` and `verifyCertificate` throw. */
 async function check(receipt: Receipt, kept: string | undefined): Promise<Outcome> {
-  const { sessionId } = receipt.record;
-  const certificate =
-    kept ?? (await fetchCertificate(new Api({ url: location.origin }), sessionId, receipt.vkey)).certificate;
-  const statement = await verifyCertificate(certificate, receipt.vkey);
-  compareReceipt(receipt.record, statement);
+  const { record, vkey } = receipt;
+  const { certificate, statement } =
+    kept === undefined
+      ? await fetchCertificate(new Api({ url: location.origin }), record.sessionId, vkey)
+      : { certificate: kept, statement: await verifyCertificate(kept, vkey) };
+  compareReceipt(record, statement);
   return { receipt, statement, certificate, isOffline: kept !== undefined };
 }
 
