@@ -8,7 +8,7 @@ import { marksOf, matches, nextIncident, quietStretches, soundOf } from '../../s
 import { hrefOf, placeOf, type Place } from '../../src/web/review/places.ts';
 import { PlayClock } from '../../src/web/review/play-clock.ts';
 import { DEFAULT_WEIGHTS, readWeights, scoreOf, weightsLabel } from '../../src/web/review/ranking.ts';
-import { csvOf } from '../../src/web/review/saving.ts';
+import { csvOf } from '../../src/web/parts/saving.ts';
 import { afterGap, formatMoment, layOut, spanAt } from '../../src/web/review/timeline.ts';
 import { mimeOf, readWebmInit } from '../../src/web/review/webm-init.ts';
 import type { ReviewNote } from '../../src/client/review-notes.ts';

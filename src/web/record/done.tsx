@@ -1,7 +1,7 @@
 import { Button } from '../parts/button.tsx';
 import { Panel } from '../parts/panel.tsx';
 import { Status } from '../parts/status.tsx';
-import { download } from './download.ts';
+import { saveBlob } from '../parts/saving.ts';
 import type { ExamView, ReceiptView } from './messages.ts';
 import { QrCode } from './qr.tsx';
 import { moment } from './words.ts';
@@ -35,7 +35,7 @@ export function Done({ receipt, exam }: { receipt: ReceiptView; exam: ExamView }
               <Button
                 kind="primary"
                 onPress={() => {
-                  download('zeroreel-receipt.txt', receipt.text, 'text/plain');
+                  saveBlob(new Blob([receipt.text], { type: 'text/plain' }), 'zeroreel-receipt.txt');
                 }}
               >
                 Download the receipt

@@ -7,7 +7,7 @@ import { Panel } from '../parts/panel.tsx';
 import { LiveRegion, Status } from '../parts/status.tsx';
 import { capture, captureTrouble, isPartOfScreen, sourceName, type Captured } from './capture.ts';
 import { checkBrowser, checkClock, checkNetwork, checkStorage, checkTime, type Check } from './device-checks.ts';
-import { download } from './download.ts';
+import { saveBlob } from '../parts/saving.ts';
 import type { Look } from './messages.ts';
 import { Notice } from './notice.tsx';
 import type { Preparation } from './page.tsx';
@@ -192,7 +192,7 @@ export function Prepare({ look, link, roundTripMs, onStart, onFinish }: PrepareP
         <Button
           onPress={() => {
             void sebFile(link).then((bytes) => {
-              download('exam.seb', bytes, 'application/seb');
+              saveBlob(new Blob([bytes], { type: 'application/seb' }), 'exam.seb');
             });
           }}
         >

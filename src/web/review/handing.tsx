@@ -7,7 +7,7 @@ import { Progress } from '../parts/progress.tsx';
 import { LiveRegion, Status } from '../parts/status.tsx';
 import { TextAreaField } from './more-fields.tsx';
 import type { Opened } from './recording.tsx';
-import { saveBlob } from './saving.ts';
+import { saveBlob } from '../parts/saving.ts';
 import { FailureNote, useTask } from './task.tsx';
 import { formatMoment } from './timeline.ts';
 import { kindName } from './new-exam.tsx';

@@ -5,7 +5,7 @@ import { CheckField, TextField } from '../parts/field.tsx';
 import { Panel } from '../parts/panel.tsx';
 import { Status } from '../parts/status.tsx';
 import type { DeskCalls, KeyCard } from './desk.ts';
-import { saveText } from './saving.ts';
+import { saveText } from '../parts/saving.ts';
 import { keepKey } from './kept-keys.ts';
 import { FailureNote, useTask } from './task.tsx';
 

@@ -5,7 +5,7 @@ import { Progress } from '../parts/progress.tsx';
 import { LiveRegion } from '../parts/status.tsx';
 import type { DeskCalls, ExamCard } from './desk.ts';
 import { TextAreaField } from './more-fields.tsx';
-import { csvOf, saveText } from './saving.ts';
+import { csvOf, saveText } from '../parts/saving.ts';
 import { FailureNote, useTask } from './task.tsx';
 
 const MOST_TICKETS = 10_000;
