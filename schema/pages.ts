@@ -6,6 +6,7 @@
 export interface PageRules {
   /** Path below the origin; the file is its last part with `.html`, `index.html` for `/`. */
   path: string;
+  title: string;
   /** May use camera, microphone, screen and coarse location. */
   isCapturing: boolean;
   /** Derives a key from a passphrase: Argon2 is WebAssembly. */
@@ -13,11 +14,12 @@ export interface PageRules {
 }
 
 export const PAGES: readonly PageRules[] = [
-  { path: '/', isCapturing: false, hasKeys: false },
-  { path: '/record', isCapturing: true, hasKeys: false },
-  { path: '/review', isCapturing: false, hasKeys: true },
-  { path: '/compliance', isCapturing: false, hasKeys: false },
-  { path: '/receipt', isCapturing: false, hasKeys: false },
+  { path: '/', title: 'Zeroreel', isCapturing: false, hasKeys: false },
+  { path: '/setup', title: 'Begin - Zeroreel', isCapturing: false, hasKeys: false },
+  { path: '/record', title: 'Record your exam - Zeroreel', isCapturing: true, hasKeys: false },
+  { path: '/review', title: 'Review recordings - Zeroreel', isCapturing: false, hasKeys: true },
+  { path: '/compliance', title: 'Compliance - Zeroreel', isCapturing: false, hasKeys: false },
+  { path: '/receipt', title: 'Check a receipt - Zeroreel', isCapturing: false, hasKeys: false },
 ];
 
 /** Name of the one Trusted Types policy: it makes URLs of this origin's own workers and nothing else (src/web/parts/worker.ts). */

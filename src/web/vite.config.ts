@@ -3,12 +3,48 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib';
 import { defineConfig, type Plugin } from 'vite';
-import { assetHeaders, pageFile, pageHeaders, PAGES } from '../../schema/pages.ts';
+import { assetHeaders, pageFile, pageHeaders, PAGES, type PageRules } from '../../schema/pages.ts';
 
 const ROOT = import.meta.dirname;
 
 /** Where presigned URLs will point, for hosts that serve the files themselves; the Node server writes its own headers. */
 const BUCKET_ORIGIN = process.env['ZEROREEL_S3_PUBLIC_ENDPOINT'] ?? process.env['ZEROREEL_S3_ENDPOINT'] ?? '';
+
+/** Every page's document: nothing differs but its title and its script, `NAME/main.tsx`. */
+function documentOf({ path, title }: PageRules): string {
+  const name = path === '/' ? 'start' : path.slice(1);
+  return `<!doctype html>
+<html lang="en">
+  <head>
+    <meta charset="utf-8" />
+    <meta name="viewport" content="width=device-width, initial-scale=1" />
+    <meta name="color-scheme" content="light dark" />
+    <title>${title}</title>
+    <link rel="icon" href="./icon.svg" type="image/svg+xml" />
+    <link rel="stylesheet" href="./style.css" />
+  </head>
+  <body>
+    <div id="root"></div>
+    <noscript>This page needs JavaScript: it encrypts and decrypts on this device, and nowhere else.</noscript>
+    <script type="module" src="./${name}/main.tsx"></script>
+  </body>
+</html>
+`;
+}
+
+/** Gives Vite the pages' documents, which are no files. */
+function documents(): Plugin {
+  const byFile = new Map(PAGES.map((page) => [join(ROOT, pageFile(page)), page]));
+  return {
+    name: 'zeroreel: documents of the pages',
+    enforce: 'pre',
+    resolveId: (id) => (byFile.has(id) ? id : null),
+    load: (id) => {
+      const page = byFile.get(id);
+      return page ? documentOf(page) : null;
+    },
+  };
+}
 
 const COMPRESSED = /\.(?:html|js|css|svg)$/;
 
@@ -73,5 +109,5 @@ export default defineConfig({
       output: { hashCharacters: 'hex' },
     },
   },
-  plugins: [finish()],
+  plugins: [documents(), finish()],
 });

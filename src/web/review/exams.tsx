@@ -5,7 +5,7 @@ import { Table } from '../parts/table.tsx';
 import type { DeskCalls, ExamCard, KeyCard } from './desk.ts';
 import { OwnKey } from './own-key.tsx';
 import { hrefOf } from './places.ts';
-import { FailureNote, useTask } from './task.tsx';
+import { FailureNote, useTask } from '../parts/task.tsx';
 import { formatDay } from './words.ts';
 
 export function Exams({ desk, card }: { desk: DeskCalls; card: KeyCard }) {

@@ -8,7 +8,7 @@ import { LiveRegion, Status } from '../parts/status.tsx';
 import { TextAreaField } from './more-fields.tsx';
 import type { Opened } from './recording.tsx';
 import { saveBlob } from '../parts/saving.ts';
-import { FailureNote, useTask } from './task.tsx';
+import { FailureNote, useTask } from '../parts/task.tsx';
 import { formatMoment } from './timeline.ts';
 import { kindName } from './new-exam.tsx';
 import { VERDICT_WORDS } from './words.ts';

@@ -8,7 +8,7 @@ import { Panel } from '../parts/panel.tsx';
 import { LiveRegion, Status } from '../parts/status.tsx';
 import type { DeskCalls, ExamCard, KeyCard } from './desk.ts';
 import { DateTimeField, TextAreaField } from './more-fields.tsx';
-import { FailureNote, useTask } from './task.tsx';
+import { FailureNote, useTask } from '../parts/task.tsx';
 
 const DAY_MS = 86_400_000;
 

@@ -7,7 +7,7 @@ import { Status } from '../parts/status.tsx';
 import type { DeskCalls, KeyCard } from './desk.ts';
 import { saveText } from '../parts/saving.ts';
 import { keepKey } from './kept-keys.ts';
-import { FailureNote, useTask } from './task.tsx';
+import { FailureNote, useTask } from '../parts/task.tsx';
 
 export interface NewKeyProps {
   desk: DeskCalls;

@@ -10,7 +10,7 @@ import { decisionsOf, type Decision } from './decisions.ts';
 import type { Mark } from './marks.ts';
 import { TextAreaField } from './more-fields.tsx';
 import type { Opened } from './recording.tsx';
-import { FailureNote, useTask, type Task } from './task.tsx';
+import { FailureNote, useTask, type Task } from '../parts/task.tsx';
 import { formatMoment } from './timeline.ts';
 import { formatTime } from './words.ts';
 

@@ -3,11 +3,11 @@ import { useEffect, useState } from 'preact/hooks';
 import { TextField } from '../parts/field.tsx';
 import { Panel } from '../parts/panel.tsx';
 import { LiveRegion } from '../parts/status.tsx';
-import { Copyable } from './copyable.tsx';
+import { Copyable } from '../parts/copyable.tsx';
 import type { DeskCalls, KeyCard } from './desk.ts';
 import { keepKey, keptKeys, type KeptKey } from './kept-keys.ts';
 import { hasPasskeys, makePasskey } from './passkey.ts';
-import { FailureNote, useTask } from './task.tsx';
+import { FailureNote, useTask } from '../parts/task.tsx';
 
 export function OwnKey({ desk, card }: { desk: DeskCalls; card: KeyCard }) {
   const [kept, setKept] = useState<KeptKey>();

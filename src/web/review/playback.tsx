@@ -10,7 +10,7 @@ import type { Notes } from './notes.tsx';
 import { Player, RATES, type PlayerState } from './player.ts';
 import type { Opened } from './recording.tsx';
 import { ShortcutHelp, useShortcuts } from './shortcuts.tsx';
-import { failureOf } from './task.tsx';
+import { failureOf } from '../parts/task.tsx';
 import { Thumbnails } from './thumbnails.tsx';
 import { TimeBar } from './time-bar.tsx';
 import { formatMoment } from './timeline.ts';

@@ -8,7 +8,7 @@ import { Panel } from '../parts/panel.tsx';
 import { Table } from '../parts/table.tsx';
 import type { DeskCalls, ExamCard } from './desk.ts';
 import { TextAreaField } from './more-fields.tsx';
-import { FailureNote, useTask } from './task.tsx';
+import { FailureNote, useTask } from '../parts/task.tsx';
 
 const ROLE_WORDS = { 1: 'instructor', 2: 'administrator', 3: 'recovery key' } as const;
 

@@ -11,7 +11,7 @@ import { hrefOf } from './places.ts';
 import { NotesPanel, useNotes } from './notes.tsx';
 import { Playback } from './playback.tsx';
 import { Report } from './report.tsx';
-import { FailureNote, useTask } from './task.tsx';
+import { FailureNote, useTask } from '../parts/task.tsx';
 import { layOut, type Timeline } from './timeline.ts';
 import { VerdictPanel, type Judged } from './verdict-panel.tsx';
 import { formatTime, STATES, timeLeft } from './words.ts';

@@ -14,7 +14,7 @@ import { marksOf, matches, type Mark } from './marks.ts';
 import { hrefOf } from './places.ts';
 import { DEFAULT_WEIGHTS, FLAG_TYPES, scoreOf, weightsLabel, type Weights } from './ranking.ts';
 import { keepWeights, keptWeights } from './settings.ts';
-import { FailureNote, useTask } from './task.tsx';
+import { FailureNote, useTask } from '../parts/task.tsx';
 import { formatMoment, layOut } from './timeline.ts';
 import { formatBytes, formatTime, STATES, timeLeft } from './words.ts';
 

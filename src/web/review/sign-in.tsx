@@ -4,9 +4,9 @@ import { Button } from '../parts/button.tsx';
 import { TextField } from '../parts/field.tsx';
 import { Panel } from '../parts/panel.tsx';
 import { LiveRegion, Status } from '../parts/status.tsx';
-import { Copyable } from './copyable.tsx';
+import { Copyable } from '../parts/copyable.tsx';
 import type { DeskCalls, KeyCard } from './desk.ts';
-import { FailureNote, useTask } from './task.tsx';
+import { FailureNote, useTask } from '../parts/task.tsx';
 
 export function SignIn({ desk, card, onSignedIn }: { desk: DeskCalls; card: KeyCard; onSignedIn: () => void }) {
   const [token, setToken] = useState('');

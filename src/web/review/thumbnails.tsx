@@ -4,7 +4,7 @@ import { Button } from '../parts/button.tsx';
 import { LiveRegion } from '../parts/status.tsx';
 import { formatMoment, type Timeline } from './timeline.ts';
 import { TrackStream, type MediaFeed } from './track-stream.ts';
-import { FailureNote, useTask } from './task.tsx';
+import { FailureNote, useTask } from '../parts/task.tsx';
 
 const COUNT = 10;
 const WIDTH = 160;

@@ -6,7 +6,7 @@ import { LiveRegion } from '../parts/status.tsx';
 import type { DeskCalls, ExamCard } from './desk.ts';
 import { TextAreaField } from './more-fields.tsx';
 import { csvOf, saveText } from '../parts/saving.ts';
-import { FailureNote, useTask } from './task.tsx';
+import { FailureNote, useTask } from '../parts/task.tsx';
 
 const MOST_TICKETS = 10_000;
 

@@ -8,7 +8,7 @@ import type { DeskCalls, KeyCard } from './desk.ts';
 import { forgetKey, keepKey, keptKeys, type KeptKey } from './kept-keys.ts';
 import { NewKey } from './new-key.tsx';
 import { askPasskey } from './passkey.ts';
-import { FailureNote, useTask } from './task.tsx';
+import { FailureNote, useTask } from '../parts/task.tsx';
 
 export interface UnlockProps {
   desk: DeskCalls;

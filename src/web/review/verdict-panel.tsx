@@ -7,7 +7,7 @@ import { Panel } from '../parts/panel.tsx';
 import { Progress } from '../parts/progress.tsx';
 import { LiveRegion, Status } from '../parts/status.tsx';
 import type { Opened } from './recording.tsx';
-import { FailureNote, useTask } from './task.tsx';
+import { FailureNote, useTask } from '../parts/task.tsx';
 import { VERDICT_WORDS } from './words.ts';
 
 export interface Judged {

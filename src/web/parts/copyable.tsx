@@ -1,6 +1,6 @@
 import { useId, useState } from 'preact/hooks';
-import { Button } from '../parts/button.tsx';
-import { LiveRegion } from '../parts/status.tsx';
+import { Button } from './button.tsx';
+import { LiveRegion } from './status.tsx';
 
 /** A text that is to be handed on as it is: shown, and copied by one press. */
 export function Copyable({ label, text }: { label: string; text: string }) {

@@ -1,6 +1,6 @@
 /** Work that takes a while and may fail: what it is doing, and what went wrong, in words. */
 import { useCallback, useState } from 'preact/hooks';
-import { Status } from '../parts/status.tsx';
+import { Status } from './status.tsx';
 
 export interface Failure {
   message: string;
