@@ -38,8 +38,8 @@ export async function playSeeds(options: CrewOptions): Promise<Played> {
   const work = async () => {
     const worker = new Worker(options.program ?? own!.path, {
       workerData: { tapesEach },
-      // A history's garbage dies young; with the default of 16 MB a tenth of the time goes into copying what lives.
-      resourceLimits: { maxYoungGenerationSizeMb: 64 },
+      // A history's garbage dies young; with the default of 16 MB a tenth of the time goes into copying what lives, with 64 MB still a twentieth.
+      resourceLimits: { maxYoungGenerationSizeMb: 192 },
     });
     try {
       for (let range = take(); range; range = take()) {
