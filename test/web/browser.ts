@@ -14,14 +14,27 @@ import { CHROMIUM, QUIET_FLAGS } from '../crypto/runtimes/chromium.ts';
 
 export { describeInChromium } from '../crypto/runtimes/chromium.ts';
 
-/** Test pictures and beeps in place of devices, and permission without a question. */
-const FAKE_MEDIA = ['--use-fake-device-for-media-stream=fps=15', '--use-fake-ui-for-media-stream'];
+/** Test pictures and beeps in place of devices. */
+const FAKE_DEVICES = '--use-fake-device-for-media-stream=fps=15';
+
+/** Permission without a question; and what is shared as the screen: a test picture, or the tab with this title. */
+function consent(sharedTab: string | undefined): string[] {
+  return sharedTab === undefined
+    ? ['--use-fake-ui-for-media-stream']
+    : ['--auto-accept-camera-and-microphone-capture', `--auto-select-tab-capture-source-by-title=${sharedTab}`];
+}
+
+type LaunchOptions = BrowserContextOptions & {
+  args?: string[];
+  /** Title of the tab that is shared where a page asks for the screen; without it, a test picture. */
+  sharedTab?: string;
+};
 
 /** One browser with a profile of its own, which survives its crash. */
 export class TestBrowser {
   readonly profile: string;
   #context: BrowserContext;
-  readonly #options: BrowserContextOptions & { args?: string[] };
+  readonly #options: LaunchOptions;
 
   private constructor(profile: string, context: BrowserContext, options: BrowserContextOptions) {
     this.profile = profile;
@@ -29,7 +42,7 @@ export class TestBrowser {
     this.#options = options;
   }
 
-  static async launch(options: BrowserContextOptions & { args?: string[] } = {}): Promise<TestBrowser> {
+  static async launch(options: LaunchOptions = {}): Promise<TestBrowser> {
     const profile = await mkdtemp(join(tmpdir(), 'zeroreel-chromium-'));
     return new TestBrowser(profile, await openProfile(profile, options), options);
   }
@@ -79,10 +92,10 @@ export function complaintsOf(page: Page): readonly string[] {
   return COMPLAINTS.get(page) ?? [];
 }
 
-function openProfile(profile: string, { args = [], ...options }: BrowserContextOptions & { args?: string[] }) {
+function openProfile(profile: string, { args = [], sharedTab, ...options }: LaunchOptions) {
   return chromium.launchPersistentContext(profile, {
     executablePath: CHROMIUM,
-    args: [...QUIET_FLAGS, ...FAKE_MEDIA, ...args],
+    args: [...QUIET_FLAGS, FAKE_DEVICES, ...consent(sharedTab), ...args],
     viewport: { width: 1280, height: 900 },
     ...options,
   });
