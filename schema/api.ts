@@ -51,7 +51,24 @@ export const serviceSchema = z.object({
   operator: z.object({ controller: z.string().nullable(), privacy_contact: z.string().nullable() }),
 });
 
-export const healthSchema = z.object({ healthy: z.boolean(), store: z.boolean(), bucket: z.boolean() });
+export const healthSchema = z.object({
+  healthy: z.boolean(),
+  /** Answers, and takes a write. */
+  store: z.boolean(),
+  vault: z.boolean(),
+  bucket: z.boolean(),
+  /** Neither behind what the log says, nor far from the bucket's. */
+  clock: z.boolean(),
+  /** The key at hand is the one that signed the newest checkpoint. */
+  log_key: z.boolean(),
+  /** On the disk of the data folder. */
+  room: z.boolean(),
+});
+export const readySchema = healthSchema.omit({ healthy: true }).extend({
+  ready: z.boolean(),
+  /** `starting` until databases, bucket and log are open and migrated; `restoring` while a backup is being put back here. */
+  state: z.enum(['starting', 'serving', 'restoring', 'stopping']),
+});
 /** OpenAPI 3.1: as far as a reader of any version needs to know it. */
 export const openapiResponse = z.looseObject({ openapi: z.string(), paths: z.record(z.string(), z.unknown()) });
 

@@ -1,22 +1,28 @@
 /** Zeroreel on one machine: the ports over SQLite, an S3 store or the embedded one, and cron. `npm start` runs it. */
-import { mkdirSync, rmSync } from 'node:fs';
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { existsSync, mkdirSync, rmSync } from 'node:fs';
+import { statfs } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { createAdaptorServer, type HttpBindings } from '@hono/node-server';
+import type { HttpBindings } from '@hono/node-server';
 import type { Context } from 'hono';
 import { type Logger, schedule } from 'node-cron';
 import { probeBucket } from './server/adapters/bucket-probe.ts';
 import { startEmbeddedBucket } from './server/adapters/embedded-bucket/index.ts';
 import { openDatabases } from './server/adapters/databases.ts';
+import { listen, listenForMetrics } from './server/adapters/http-server.ts';
+import { watchJobs } from './server/adapters/watched-jobs.ts';
 import { keepFile, openBucketCredentials, openLogSigner, withSecretFiles } from './server/adapters/keyring.ts';
+import { type Logger as Log, openLog, type Report, reporter } from './server/adapters/log.ts';
 import { keepAnchor, requireLogKey, requireOwnLog } from './server/adapters/log-anchor.ts';
+import { createMetrics } from './server/adapters/metrics.ts';
+import { metricsRoutes } from './server/adapters/metrics-routes.ts';
 import { openPages } from './server/adapters/pages.ts';
 import { createS3Bucket, publicOriginOf } from './server/adapters/s3-bucket.ts';
 import { createMemoryLimiter } from './server/adapters/limiter-memory.ts';
+import { requestIdOf } from './server/adapters/requests.ts';
+import type { Tracing } from './server/adapters/tracing.ts';
 import { type AppOptions, createApp } from './server/app.ts';
 import { type Config, ConfigError, readConfig, takeEnvironment } from './server/config.ts';
-import { answerHeaders } from './server/http/answer-headers.ts';
+import type { Surroundings } from './server/http/health.ts';
 import { issueSetup, keepFirstToken } from './server/http/staff.ts';
 import { abandon } from './server/jobs/abandon.ts';
 import { attest } from './server/jobs/attest.ts';
@@ -28,6 +34,7 @@ import { sweep } from './server/jobs/sweep.ts';
 import { createWitnessing } from './server/jobs/witness.ts';
 import { BucketError, type Clock, type Ports } from './server/ports.ts';
 import { StartRefusal } from './server/start-refusal.ts';
+import { tellAll, type Telemetry } from './server/telemetry.ts';
 
 /** When each job runs. A run that finds the one before still at work does nothing. */
 const SCHEDULE = {
@@ -48,14 +55,11 @@ const SCRUB_SAMPLE = 200;
 /** Where `npm run build` leaves the pages. */
 const PAGES_DIR = new URL('../dist', import.meta.url).pathname;
 
-/** A client that takes longer for its headers, or for a whole request of at most half a megabyte, holds a socket for nothing. */
-const SLOWEST = { headersTimeout: 20_000, requestTimeout: 60_000, connectionsCheckingInterval: 5_000 };
-
 /** The setup link again, for `zeroreel setup`; whoever reads the data folder could make a token anyway. */
 const SETUP_FILE = 'setup.link';
 
-/** What is under way at a stop may take this long; then its connections are cut. Process managers wait 30 s or more. */
-const GRACE_MS = 20_000;
+/** A server is not ready with less than this on the disk of its data folder. */
+const LEAST_FREE_BYTES = 64 * 1024 * 1024;
 
 // The SDK's version is pinned to one that supports this Node; its reminder would be the first thing that an operator reads.
 process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true';
@@ -70,6 +74,8 @@ export interface RunningServer {
   jobs: Record<keyof typeof SCHEDULE | keyof typeof PULSE, () => Promise<unknown>>;
   /** Lets the first administrator in, once and for a day; undefined where there is a token already. Behind its `#` is a secret. */
   setupLink: string | undefined;
+  /** Where the metrics have a port of their own. */
+  metricsUrl: string | undefined;
   /** Ends gracefully: no new requests, what is under way finishes, files are closed. */
   close(): Promise<void>;
 }
@@ -77,7 +83,10 @@ export interface RunningServer {
 export interface StartOptions {
   config: Config;
   clock?: Clock;
-  report?: (error: unknown) => void;
+  /** Told of what fails, in place of the log. */
+  report?: Report;
+  /** Default: lines of JSON on standard error. */
+  log?: Log;
   /** Whether cron runs the jobs; default true. Who says false runs `jobs` in time. */
   isScheduled?: boolean;
   /** Whether the bucket is probed before anything is served; default: as `isScheduled`. */
@@ -87,66 +96,106 @@ export interface StartOptions {
 const SYSTEM_CLOCK: Clock = { now: () => Date.now() };
 
 export async function start(options: StartOptions): Promise<RunningServer> {
-  const { config, clock = SYSTEM_CLOCK, report = reportToStderr, isScheduled = true } = options;
-  const { isProbed = isScheduled } = options;
+  const { config, clock = SYSTEM_CLOCK, isScheduled = true } = options;
+  const { isProbed = isScheduled, log = openLog(config.logLevel ?? 'warn') } = options;
+  const { report = reporter(log) } = options;
   const dataDir = resolve(config.dataDir);
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
   const opened: { close(): Promise<void> }[] = [];
   const closeAll = async () => {
     for (const part of opened.toReversed()) await part.close();
   };
+  let state: 'starting' | 'serving' | 'stopping' = 'starting';
   try {
+    // Databases may take minutes to migrate: whoever asks meanwhile is told so.
+    const http = await listen(config);
+    opened.push(http);
+    const tracing = config.traces && (await openTraces(config.traces));
+    if (tracing) opened.push(tracing);
     const { store, vault } = await openDatabases(config, dataDir, report);
     opened.push(store, vault);
-    const storage = await openStorage(config, dataDir, clock);
+    const listeners: Partial<Telemetry>[] = [];
+    const telemetry = tellAll(listeners);
+    const isWatched = config.metrics !== undefined || tracing !== undefined;
+    const storage = await openStorage(config, dataDir, clock, isWatched ? telemetry : undefined);
     opened.push(storage);
     await requireLogKey(store, dataDir);
     const signer = openLogSigner(dataDir, config.logOrigin);
     await requireOwnLog(store, signer, dataDir);
-    const ports: Ports = { store, vault, bucket: storage.bucket, clock, signer };
+    const ports: Ports = { store, vault, bucket: storage.bucket, clock, signer, ...(isWatched && { telemetry }) };
+    const metrics = config.metrics && createMetrics(ports, () => freeBytes(dataDir));
+    if (metrics) listeners.push(metrics.telemetry);
+    if (tracing) listeners.push(tracing.telemetry);
     const { adminTokenFile } = config;
     // The file comes first: a crash between the two, or two starts at once, end with the file's token being the one that counts.
     if (adminTokenFile !== undefined) {
       await keepFirstToken(ports, (make) => keepFile(adminTokenFile, () => `${make()}\n`).trim());
     }
 
-    const jobs = {
-      publish: publisher(ports, dataDir),
-      witness: createWitnessing(ports, config.witnesses, report),
-      purge: () => purge(ports),
-      abandon: () => abandon(ports),
-      heartbeat: () => heartbeat(ports),
-      sweep: () => sweep(ports),
-      attest: () => attest(ports, probeBucket),
-      scrub: () => scrub(ports, { sample: SCRUB_SAMPLE }),
-    };
+    const jobs = watchJobs(
+      {
+        publish: publisher(ports, dataDir),
+        witness: createWitnessing(ports, config.witnesses, report),
+        purge: () => purge(ports),
+        abandon: () => abandon(ports),
+        heartbeat: () => heartbeat(ports),
+        sweep: () => sweep(ports),
+        attest: () => attest(ports, probeBucket),
+        scrub: () => scrub(ports, { sample: SCRUB_SAMPLE }),
+      },
+      { log, metrics, tracing },
+    );
     if (isProbed) await attestOrGoOn(jobs.attest, report);
     await jobs.heartbeat();
     await jobs.publish();
 
     const pages = openPages({ dir: PAGES_DIR, bucketOrigin: storage.publicOrigin });
     const { publicUrl, operator } = config;
-    const http = await listen(
-      createApp(ports, { report, pages, publicUrl, operator, limits: limitsOf(config) }),
-      config,
-    );
+    const surroundings: Surroundings = {
+      state: () => (state === 'serving' && isRestoring(dataDir) ? 'restoring' : state),
+      hasRoom: async () => (await freeBytes(dataDir)) >= LEAST_FREE_BYTES,
+    };
+    const requestIdOfAnswer = (c: Context) => requestIdOf(c.env as Partial<HttpBindings>);
+    const app = createApp(ports, {
+      ...{ report, requestIdOf: requestIdOfAnswer, surroundings },
+      ...{ pages, publicUrl, operator, limits: limitsOf(config) },
+    });
+    let metricsUrl: string | undefined;
+    if (metrics && config.metrics) {
+      const { token, listen: own } = config.metrics;
+      if (token !== undefined) app.route('/', metricsRoutes(metrics, token));
+      if (own) {
+        const apart = await listenForMetrics(metrics, own, token);
+        opened.push(apart);
+        metricsUrl = `${apart.url}/metrics`;
+      }
+    }
+    http.serve(app, { log, metrics, tracing });
+    state = 'serving';
     const cron = isScheduled ? startCron(jobs, report) : undefined;
 
     const setupLink = await keepSetupLink(ports, config.publicUrl ?? http.url, dataDir);
 
     let closing: Promise<void> | undefined;
     const close = async () => {
+      state = 'stopping';
+      log.info('stopping');
       await cron?.close();
       await http.close();
       await jobs.publish();
       await closeAll();
     };
+    log.info(
+      { pages: pages !== undefined, metrics: config.metrics !== undefined, traces: tracing !== undefined },
+      'serving',
+    );
     return {
       url: http.url,
       hasPages: pages !== undefined,
       ports,
       jobs,
       setupLink,
+      metricsUrl,
       close: () => (closing ??= close()),
     };
   } catch (error) {
@@ -173,7 +222,7 @@ function publisher(ports: Ports, dataDir: string): () => Promise<number> {
  * A bucket that is unfit, refuses the credentials or is not there keeps the server from starting. One that does not answer does
  * not: keys of what is due die on time whatever the bucket does (jobs/purge.ts), and cron looks at it again.
  */
-async function attestOrGoOn(attestNow: () => Promise<unknown>, report: (error: unknown) => void): Promise<void> {
+async function attestOrGoOn(attestNow: () => Promise<unknown>, report: Report): Promise<void> {
   try {
     await attestNow();
   } catch (error) {
@@ -201,42 +250,35 @@ function limitsOf({ rateLimits }: Config): AppOptions['limits'] {
   return { limiter: createMemoryLimiter(), addressOf };
 }
 
-async function listen(app: ReturnType<typeof createApp>, { port, host, publicUrl }: Config) {
-  const headers = answerHeaders(publicUrl);
-  const server = createAdaptorServer({ fetch: app.fetch, createServer, serverOptions: SLOWEST }) as Server;
-  // Before the app answers: what every answer has, unless it says otherwise (pages do). A Hono middleware for it costs half of the speed.
-  server.prependListener('request', (_, response) => {
-    for (const [name, value] of headers) response.setHeader(name, value);
+/** Its packages are optional: who traces nothing need not have them. */
+async function openTraces(traces: NonNullable<Config['traces']>): Promise<Tracing> {
+  const { openTracing } = await import('./server/adapters/tracing.ts').catch((error: unknown) => {
+    throw new StartRefusal(
+      'traces are configured, and the packages of OpenTelemetry are not installed',
+      '`npm ci` without `--omit=optional`; or no OTEL_EXPORTER_OTLP_ENDPOINT',
+      { cause: error },
+    );
   });
-  await new Promise<void>((listening, failed) => {
-    server.once('error', failed);
-    server.listen(port, host, listening);
-  });
-  const bound = (server.address() as AddressInfo).port;
-  return {
-    url: `http://${host.includes(':') ? `[${host}]` : host}:${bound}`,
-    /** Answers what is under way, accepts nothing new. */
-    close: async () => {
-      const cut = setTimeout(() => {
-        server.closeAllConnections();
-      }, GRACE_MS);
-      await new Promise((closed) => server.close(closed));
-      clearTimeout(cut);
-    },
-  };
+  return openTracing(traces);
 }
 
-/** A run that comes a second late is no news: every job looks at what is due, not at when it is called. */
-const QUIET: Logger = {
-  info: () => undefined,
-  warn: () => undefined,
-  debug: () => undefined,
-  error: (message) => {
-    reportToStderr(message);
-  },
-};
+async function freeBytes(dataDir: string): Promise<number> {
+  const { bavail, bsize } = await statfs(dataDir);
+  return bavail * bsize;
+}
 
-function startCron(jobs: RunningServer['jobs'], report: (error: unknown) => void) {
+/** Whether a backup is being put back into this folder (scripts/backup/restore.ts): what is served meanwhile is about to be replaced. */
+function isRestoring(dataDir: string): boolean {
+  return existsSync(join(dataDir, 'zeroreel.db.restoring'));
+}
+
+function startCron(jobs: RunningServer['jobs'], report: Report) {
+  // A run that comes a second late is no news: every job looks at what is due, not at when it is called.
+  const ignore = () => undefined;
+  const error: Logger['error'] = (message, cause) => {
+    report(cause ?? message);
+  };
+  const logger: Logger = { info: ignore, warn: ignore, debug: ignore, error };
   const running = new Set<Promise<unknown>>();
   const tasks = (Object.keys(SCHEDULE) as (keyof typeof SCHEDULE)[]).map((name) =>
     schedule(
@@ -246,7 +288,7 @@ function startCron(jobs: RunningServer['jobs'], report: (error: unknown) => void
         running.add(run);
         await run.finally(() => running.delete(run));
       },
-      { noOverlap: true, name, logger: QUIET },
+      { noOverlap: true, name, logger },
     ),
   );
   const pulses = (Object.keys(PULSE) as (keyof typeof PULSE)[]).map((name) => beat(jobs[name], PULSE[name], report));
@@ -260,7 +302,7 @@ function startCron(jobs: RunningServer['jobs'], report: (error: unknown) => void
 }
 
 /** Runs `job` over and over, with a pause between: never twice at once, whatever one run takes. */
-function beat(job: () => Promise<unknown>, pauseMs: number, report: (error: unknown) => void) {
+function beat(job: () => Promise<unknown>, pauseMs: number, report: Report) {
   let isClosed = false;
   let timer: NodeJS.Timeout;
   let running: Promise<unknown> = Promise.resolve();
@@ -280,12 +322,18 @@ function beat(job: () => Promise<unknown>, pauseMs: number, report: (error: unkn
   };
 }
 
-async function openStorage({ storage, bucket, region, host }: Config, dataDir: string, clock: Clock) {
+async function openStorage(
+  { storage, bucket, region, host }: Config,
+  dataDir: string,
+  clock: Clock,
+  telemetry: Telemetry | undefined,
+) {
+  const watched = telemetry && { watch: (operation: string) => telemetry.asked(operation) };
   if (storage.kind === 's3') {
     const { kind: _, ...where } = storage;
     // No clock is handed on: a store elsewhere compares the requests' dates with its own, which is the world's.
     return {
-      bucket: createS3Bucket({ ...where, bucket, region }),
+      bucket: createS3Bucket({ ...where, bucket, region, ...watched }),
       publicOrigin: publicOriginOf({ ...where, bucket }),
       close: () => Promise.resolve(),
     };
@@ -305,7 +353,7 @@ async function openStorage({ storage, bucket, region, host }: Config, dataDir: s
   const { publicEndpoint } = storage;
   const seen = publicEndpoint === undefined ? {} : { publicEndpoint };
   return {
-    bucket: createS3Bucket({ endpoint, ...seen, credentials, bucket, region, clock }),
+    bucket: createS3Bucket({ endpoint, ...seen, credentials, bucket, region, clock, ...watched }),
     publicOrigin: publicEndpoint ?? endpoint,
     close,
   };
@@ -342,6 +390,7 @@ async function main(): Promise<void> {
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, stop);
   if (!server.hasPages) console.error('zeroreel: no pages are served; `npm run build` makes them');
   console.error(`zeroreel: serving ${server.url}`);
+  if (server.metricsUrl !== undefined) console.error(`zeroreel: metrics at ${server.metricsUrl}`);
   // The one secret that is ever printed: it holds once, and for a day.
   if (server.setupLink !== undefined) console.error(`zeroreel: nobody has a token yet; to begin: ${server.setupLink}`);
 }

@@ -175,18 +175,27 @@ export class Api {
     return this.#json('POST', `/v1/exams/${examId}/recordings`, openResponse, { body: request, signal });
   }
 
-  uploads(recordingId: string, token: string, request: z.input<typeof uploadsRequest>, signal?: AbortSignal) {
+  /** `waitedMs`: for how long the oldest chunk has waited for its receipt. The service counts it, and notes nothing of who said it. */
+  uploads(
+    recordingId: string,
+    token: string,
+    request: z.input<typeof uploadsRequest>,
+    signal?: AbortSignal,
+    waitedMs?: number,
+  ) {
     return this.#json('POST', `/v1/recordings/${recordingId}/uploads`, uploadsResponse, {
       body: request,
       token,
       signal,
+      headers: outboxAge(waitedMs),
     });
   }
 
   /** The same head again gets its receipt again. `chunks-missing` names what the bucket's listing does not have. */
-  head(recordingId: string, token: string, head: Bytes, signal?: AbortSignal) {
+  head(recordingId: string, token: string, head: Bytes, signal?: AbortSignal, waitedMs?: number) {
     const body = { head: toBase64Url(head) };
-    return this.#json('POST', `/v1/recordings/${recordingId}/heads`, receiptResponse, { body, token, signal });
+    const headers = outboxAge(waitedMs);
+    return this.#json('POST', `/v1/recordings/${recordingId}/heads`, receiptResponse, { body, token, signal, headers });
   }
 
   status(recordingId: string, epoch: number, token: string, signal?: AbortSignal) {
@@ -352,6 +361,10 @@ function parseJson(body: Bytes): unknown {
   } catch {
     return undefined;
   }
+}
+
+function outboxAge(waitedMs: number | undefined): Record<string, string> {
+  return waitedMs === undefined ? {} : { 'zeroreel-outbox-age': String(Math.max(0, Math.floor(waitedMs / 1000))) };
 }
 
 function query(members: Record<string, string | number | undefined>): string {

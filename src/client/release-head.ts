@@ -60,7 +60,7 @@ export async function releaseHead(
   for (let attempt = 0; ; attempt++) {
     await untilStored(options, countsOf(record));
     try {
-      const answer = await api.head(recordingId, uploadToken, head, signal);
+      const answer = await api.head(recordingId, uploadToken, head, signal, uploader.waitedMs);
       const bytes = fromBase64Url(answer.receipt);
       const receipt = await checkReceipt(bytes, record, options.vkey);
       requirePromiseKept((await options.outbox.session())?.deleteByMs ?? null, receipt.deleteByMs);

@@ -37,6 +37,8 @@ const MOST_REFUSALS = 3;
 
 interface Item {
   chunk: SealedChunk;
+  /** When it was handed over, by the monotonic clock. */
+  addedMs: number;
   state: 'waiting' | 'signed' | 'stored';
   refusals: number;
 }
@@ -87,9 +89,17 @@ export class Uploader {
     return this.#heardMs;
   }
 
+  /** For how long the oldest chunk without a receipt has waited since it was handed over, ms; 0 without any. */
+  get waitedMs(): number {
+    const oldest = [...this.#tracks.values()].flatMap((items) => [...items.values()].slice(0, 1));
+    const now = this.#options.api.environment.clock.monotonic();
+    return Math.max(0, ...oldest.map(({ addedMs }) => now - addedMs));
+  }
+
   add(chunk: SealedChunk): void {
     const track = this.#tracks.get(chunk.track) ?? new Map<number, Item>();
-    this.#tracks.set(chunk.track, track.set(chunk.seq, { chunk, state: 'waiting', refusals: 0 }));
+    const addedMs = this.#options.api.environment.clock.monotonic();
+    this.#tracks.set(chunk.track, track.set(chunk.seq, { chunk, addedMs, state: 'waiting', refusals: 0 }));
     this.#pump();
   }
 
@@ -183,7 +193,7 @@ export class Uploader {
       sha256: sha256B64,
     }));
     try {
-      const { uploads } = await api.uploads(recordingId, uploadToken, { epoch, chunks }, signal);
+      const { uploads } = await api.uploads(recordingId, uploadToken, { epoch, chunks }, signal, this.waitedMs);
       this.#heard();
       for (const upload of uploads) {
         const item = this.#tracks.get(upload.track)?.get(upload.seq);

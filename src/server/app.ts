@@ -9,6 +9,7 @@ import type { serviceSchema } from '../../schema/api.ts';
 import type { Config } from './config.ts';
 import { type ErrorCode, problemOf, ServerError } from './errors.ts';
 import { examRoutes } from './http/exams.ts';
+import { healthRoutes, type Surroundings } from './http/health.ts';
 import { limited, type Limiter } from './http/limits.ts';
 import { logRoutes, proofRoutes } from './http/log.ts';
 import { deprecate } from './http/deprecation.ts';
@@ -25,8 +26,12 @@ import { StoreError } from './store.ts';
 const METHODS = ['GET', 'POST', 'DELETE'] as const;
 
 export interface AppOptions {
-  /** Told of every failure that is not the client's. */
-  report?: (error: unknown) => void;
+  /** Told of every failure that is not the client's, and of which request it ended. */
+  report?: (error: unknown, request?: string) => void;
+  /** The id under which a request is known to whoever keeps the log. */
+  requestIdOf?: (c: Context) => string | undefined;
+  /** What health and readiness ask of the machine; by default it serves and has room. */
+  surroundings?: Surroundings;
   /** The pages, as bytes; an edge that serves them itself gives none. */
   pages?: Hono | undefined;
   /** The origin under which people reach the service; without one only pages of its own machine can sign in by identity. */
@@ -39,12 +44,15 @@ export interface AppOptions {
   limits?: { limiter: Limiter; addressOf: (c: Context) => string | undefined } | undefined;
 }
 
+const WELL: Surroundings = { state: () => 'serving', hasRoom: async () => true };
 const NOBODY_NAMED: Config['operator'] = { controller: null, privacyContact: null };
 
 export function createApp(
   ports: Ports,
   {
     report = () => undefined,
+    requestIdOf = () => undefined,
+    surroundings = WELL,
     pages,
     publicUrl,
     isAttestedFirst = false,
@@ -52,7 +60,7 @@ export function createApp(
     limits,
   }: AppOptions = {},
 ): Hono {
-  const { store, vault, bucket, clock, signer } = ports;
+  const { vault, clock, signer } = ports;
   const app = new Hono();
 
   deprecate(app);
@@ -65,6 +73,7 @@ export function createApp(
   app.route('/v1', proofRoutes(ports));
   app.route('/v1', referenceRoutes());
   app.route('/log', logRoutes(ports));
+  app.route('/', healthRoutes(ports, surroundings));
   if (pages) app.route('/', pages);
 
   app.get('/v1/service', (c) => {
@@ -79,16 +88,6 @@ export function createApp(
     return c.json(answer, 200, { 'cache-control': 'no-store' });
   });
 
-  /** Whether store and bucket answer now; 503 with the part that does not. */
-  app.get('/health', async (c) => {
-    const [metadata, objects] = await Promise.allSettled([store.logSize(), bucket.get('health')]);
-    const isHealthy = metadata.status === 'fulfilled' && objects.status === 'fulfilled';
-    return c.json(
-      { healthy: isHealthy, store: metadata.status === 'fulfilled', bucket: objects.status === 'fulfilled' },
-      isHealthy ? 200 : 503,
-    );
-  });
-
   app.notFound((c) => {
     const allowed = METHODS.filter((method) => app.router.match(method, c.req.path)[0].length > 0);
     if (allowed.length === 0) return respond(new ServerError('not-found', 'there is no such route'));
@@ -98,15 +97,18 @@ export function createApp(
     return respond(error, { allow });
   });
 
-  app.onError((thrown) => {
-    const error = serverErrorOf(thrown, report);
-    return respond(error);
-  });
+  app.onError((thrown, c) =>
+    respond(
+      serverErrorOf(thrown, (failure) => {
+        report(failure, requestIdOf(c));
+      }),
+    ),
+  );
 
   return app;
 }
 
-function respond(error: ServerError, more: Record<string, string> = {}): Response {
+export function respond(error: ServerError, more: Record<string, string> = {}): Response {
   const headers: Record<string, string> = {
     'content-type': 'application/problem+json',
     'cache-control': 'no-store',

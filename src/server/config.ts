@@ -10,6 +10,9 @@ const port = z
   .refine((value) => value <= 65_535, 'expected a port from 0 to 65535');
 const origin = z.url({ protocol: /^https?$/ });
 
+const LOG_LEVELS = ['silent', 'fatal', 'error', 'warn', 'info', 'debug', 'trace'] as const;
+const LOOPBACK = /^(?:127\.\d+\.\d+\.\d+|::1|localhost)$/;
+
 const postgresUrl = z.url({ protocol: /^postgres(?:ql)?$/, error: 'expected postgres://USER@HOST/DATABASE' });
 
 const environmentSchema = z
@@ -56,6 +59,19 @@ const environmentSchema = z
     ZEROREEL_VAULT_URL: postgresUrl.optional(),
     /** How long a backup of the vault can exist. A deletion is final when it has passed. */
     ZEROREEL_VAULT_HORIZON_HOURS: z.coerce.number().min(0).max(48).default(24),
+    /** Least level of the lines that the server's log has; `debug` has a line for each answer. */
+    ZEROREEL_LOG_LEVEL: z.enum(LOG_LEVELS).default('info'),
+    /** Where `GET /metrics` answers: a port of its own, the API's port for whoever shows this token, or both. */
+    ZEROREEL_METRICS_PORT: port.optional(),
+    ZEROREEL_METRICS_HOST: z.string().min(1).default('127.0.0.1'),
+    ZEROREEL_METRICS_TOKEN: z
+      .string()
+      .regex(/^[A-Za-z0-9._~+/=-]{16,200}$/, 'expected 16 to 200 letters, digits and ._~+/=-')
+      .optional(),
+    /** OpenTelemetry's own names: the collector's origin or the whole URL of its traces, and the share of requests that is traced. */
+    OTEL_EXPORTER_OTLP_ENDPOINT: z.url({ protocol: /^https?$/ }).optional(),
+    OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: z.url({ protocol: /^https?$/ }).optional(),
+    OTEL_TRACES_SAMPLER_ARG: z.coerce.number().min(0).max(1).default(0.05),
     /** Who answers for the data, and how to reach their data protection officer: shown on the compliance page. */
     ZEROREEL_CONTROLLER: z.string().max(500).optional(),
     ZEROREEL_PRIVACY_CONTACT: z.string().max(500).optional(),
@@ -65,6 +81,16 @@ const environmentSchema = z
       env.ZEROREEL_S3_ENDPOINT === undefined ||
       (env.ZEROREEL_S3_ACCESS_KEY_ID !== undefined && env.ZEROREEL_S3_SECRET_ACCESS_KEY !== undefined),
     { message: 'ZEROREEL_S3_ENDPOINT needs ZEROREEL_S3_ACCESS_KEY_ID and ZEROREEL_S3_SECRET_ACCESS_KEY' },
+  )
+  .refine(
+    (env) =>
+      env.ZEROREEL_METRICS_PORT === undefined ||
+      env.ZEROREEL_METRICS_TOKEN !== undefined ||
+      LOOPBACK.test(env.ZEROREEL_METRICS_HOST),
+    {
+      message:
+        'ZEROREEL_METRICS_HOST: metrics are for this machine alone, unless ZEROREEL_METRICS_TOKEN says who may ask',
+    },
   )
   // Shares in a file of one node are lost for the others.
   .refine((env) => (env.ZEROREEL_DATABASE_URL === undefined) === (env.ZEROREEL_VAULT_URL === undefined), {
@@ -83,6 +109,12 @@ export interface Config {
   vaultHorizonMs: number;
   witnesses: readonly Witness[];
   operator: { controller: string | null; privacyContact: string | null };
+  /** Default: `warn`; what the environment leaves out is `info`. */
+  logLevel?: (typeof LOG_LEVELS)[number];
+  /** Absent: nothing is counted. */
+  metrics?: { token?: string; listen?: { host: string; port: number } };
+  /** Absent: nothing is traced. `ratio`: the share of requests that is. */
+  traces?: { url: string; ratio: number };
   bucket: string;
   region: string;
   storage: { kind: 'embedded'; port: number; publicEndpoint?: string } | ExternalStorage;
@@ -106,7 +138,11 @@ export interface ExternalStorage {
 }
 
 /** Settings that are secrets: each may be given as `NAME_FILE`, the file that it is in (`withSecretFiles` in adapters/keyring.ts). */
-export const SECRET_SETTINGS = ['ZEROREEL_S3_ACCESS_KEY_ID', 'ZEROREEL_S3_SECRET_ACCESS_KEY'] as const;
+export const SECRET_SETTINGS = [
+  'ZEROREEL_S3_ACCESS_KEY_ID',
+  'ZEROREEL_S3_SECRET_ACCESS_KEY',
+  'ZEROREEL_METRICS_TOKEN',
+] as const;
 
 export class ConfigError extends Error {}
 
@@ -138,6 +174,9 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
       controller: env.ZEROREEL_CONTROLLER ?? null,
       privacyContact: env.ZEROREEL_PRIVACY_CONTACT ?? null,
     },
+    logLevel: env.ZEROREEL_LOG_LEVEL,
+    ...metricsOf(env),
+    ...tracesOf(env),
     bucket: env.ZEROREEL_S3_BUCKET,
     region: env.ZEROREEL_S3_REGION,
     ...(env.ZEROREEL_DATABASE_URL !== undefined && {
@@ -157,6 +196,19 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
             pathStyle: env.ZEROREEL_S3_PATH_STYLE === 'true',
           },
   };
+}
+
+function metricsOf(env: z.infer<typeof environmentSchema>): Pick<Config, 'metrics'> {
+  const { ZEROREEL_METRICS_PORT: port, ZEROREEL_METRICS_HOST: host, ZEROREEL_METRICS_TOKEN: token } = env;
+  if (port === undefined && token === undefined) return {};
+  return { metrics: { ...(token !== undefined && { token }), ...(port !== undefined && { listen: { host, port } }) } };
+}
+
+/** The base URL gets the path that OTLP over HTTP says; the other setting is the whole URL (OpenTelemetry Protocol Exporter). */
+function tracesOf(env: z.infer<typeof environmentSchema>): Pick<Config, 'traces'> {
+  const base = env.OTEL_EXPORTER_OTLP_ENDPOINT;
+  const url = env.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT ?? (base && `${base.replace(/\/+$/, '')}/v1/traces`);
+  return url === undefined ? {} : { traces: { url, ratio: env.OTEL_TRACES_SAMPLER_ARG } };
 }
 
 function readWitnesses(text: string): Witness[] {

@@ -118,7 +118,10 @@ export function createWorker(options: EdgeOptions = {}) {
         ...storage,
         bucket,
         region,
-        watch: count,
+        watch: () => {
+          count();
+          return undefined;
+        },
         ...(options.bucketClock && { clock: options.bucketClock }),
       }),
       clock,

@@ -64,7 +64,7 @@ export const ERRORS = {
     'Nobody has found lately that the bucket can keep what is promised; no recording begins. Try again in a minute.',
   ],
   'storage-full': [507, 'The disk is full; nothing was written.'],
-  busy: [503, 'The database is busy; nothing was written. Try again.'],
+  busy: [503, 'The database is busy, or the server is only starting; nothing was written. Try again.'],
   internal: [500, 'Something failed here; nothing was acknowledged.'],
 } as const satisfies Record<string, readonly [status: number, meaning: string]>;
 

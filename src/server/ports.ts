@@ -5,6 +5,7 @@
 import type { Bytes } from '../../crypto/format/bytes.ts';
 import type { Budget } from './budget.ts';
 import type { Store } from './store.ts';
+import type { Telemetry } from './telemetry.ts';
 
 export type { Store } from './store.ts';
 
@@ -137,4 +138,6 @@ export interface Ports {
   signer: Signer;
   /** What this run may still do; absent where nothing limits it. */
   budget?: Budget;
+  /** Absent where nobody listens. */
+  telemetry?: Telemetry;
 }

@@ -56,6 +56,7 @@ export class TestService {
       ZEROREEL_ADMIN_TOKEN_FILE: join(directory, 'admin.token'),
       ZEROREEL_PORT: '0',
       ZEROREEL_BUCKET_PORT: '0',
+      ZEROREEL_LOG_LEVEL: 'warn',
     });
     const server = await start({ config, ...(clock && { clock }) });
     return new TestService(server, directory, (await readFile(join(directory, 'admin.token'), 'utf8')).trim());

@@ -26,6 +26,7 @@ describe('settings', () => {
       vaultHorizonMs: 86_400_000,
       witnesses: [],
       operator: { controller: null, privacyContact: null },
+      logLevel: 'info',
       bucket: 'zeroreel',
       region: 'us-east-1',
       storage: { kind: 'embedded', port: 8601 },

@@ -29,6 +29,7 @@ const fixed = (path: string) => () => path;
 
 export const SAMPLES: Record<RouteName, Sample> = {
   'GET /health': { path: fixed('/health') },
+  'GET /ready': { path: fixed('/ready') },
   'GET /v1/service': { path: fixed('/v1/service') },
   'GET /v1/openapi.json': { path: fixed('/v1/openapi.json') },
   'GET /v1/reference': { path: fixed('/v1/reference') },

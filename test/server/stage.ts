@@ -12,6 +12,7 @@ import { startEmbeddedBucket } from '../../src/server/adapters/embedded-bucket/i
 import { start, type RunningServer } from '../../src/node.ts';
 import type { Config } from '../../src/server/config.ts';
 import { expectDocumented } from './contract.ts';
+import type { Logger } from '../../src/server/adapters/log.ts';
 import type { Clock } from '../../src/server/ports.ts';
 import { type Isolate, type RunningWorker, startWorker, toldBy } from '../workerd/running.ts';
 import { HEADERS } from '../workerd/strings.ts';
@@ -132,6 +133,9 @@ export interface StageOptions {
   witnesses?: Config['witnesses'];
   /** Default: nobody is limited. */
   rateLimits?: Config['rateLimits'];
+  /** Further settings, and where the server's log goes; by default there is none. */
+  config?: Partial<Config>;
+  log?: Logger;
 }
 
 /** By the folder of a stage: where stages keep their rows that are told nothing else. */
@@ -144,7 +148,10 @@ export function stageOn(database: (dataDir: string) => Promise<Config['database'
 
 export class Stage {
   readonly clock: TestClock;
-  readonly server: Pick<RunningServer, 'url' | 'ports' | 'jobs' | 'close'> & { holdings(): Promise<Holdings> };
+  readonly server: Pick<RunningServer, 'url' | 'ports' | 'jobs' | 'close'> & {
+    metricsUrl?: string | undefined;
+    holdings(): Promise<Holdings>;
+  };
   readonly dataDir: string;
   /** The first administrator's token. */
   readonly admin: string;
@@ -178,6 +185,8 @@ export class Stage {
       bucket,
       region,
       storage: 'endpoint' in where ? { kind: 's3', pathStyle: true, ...where } : { kind: 'embedded', port: 0 },
+      logLevel: 'silent',
+      ...options.config,
     };
     const database = await databaseOf?.(dataDir);
     if (database) config.database = database;
@@ -191,7 +200,8 @@ export class Stage {
       attached.set(server.url, { clock, reported });
       return new Stage({ clock, server, dataDir, admin, reported }, ownsFolder);
     }
-    const server = await start({ config, clock, report, isScheduled: false });
+    const { log } = options;
+    const server = await start({ config, clock, isScheduled: false, ...(log ? { log } : { report }) });
     const admin = readFileSync(join(dataDir, 'admin.token'), 'utf8').trim();
     const holdings = () => holdingsOf(server.ports);
     return new Stage({ clock, server: { ...server, holdings }, dataDir, admin, reported }, ownsFolder);

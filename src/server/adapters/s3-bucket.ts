@@ -17,6 +17,7 @@ import {
   ListObjectsV2Command,
   ListObjectVersionsCommand,
   S3Client,
+  type S3ServiceException,
 } from '@aws-sdk/client-s3';
 import { type Bytes, toHex } from '../../../crypto/format/bytes.ts';
 import {
@@ -48,8 +49,8 @@ export interface S3BucketOptions {
   timeoutMs?: number;
   /** Attempts for each request, the first one included. Default 3. */
   attempts?: number;
-  /** Told of every request before it is sent, repeated ones too. */
-  watch?: () => void;
+  /** Told of every request before it is sent, repeated ones too; what it answers is called at the end, with the status if one came. */
+  watch?: (operation: string) => ((status: number | undefined) => void) | undefined;
 }
 
 /** As many keys as S3 puts into one page and takes in one DeleteObjects. */
@@ -91,7 +92,21 @@ export function createS3Bucket(options: S3BucketOptions): Bucket {
   });
   const { watch } = options;
   if (watch) {
-    client.middlewareStack.add((next) => async (sent) => (watch(), next(sent)), { step: 'deserialize', name: 'watch' });
+    client.middlewareStack.add(
+      (next, { commandName }) =>
+        async (sent) => {
+          const end = watch(operationOf(commandName));
+          try {
+            const answer = await next(sent);
+            end?.((answer.response as { statusCode?: number }).statusCode);
+            return answer;
+          } catch (error) {
+            end?.((error as Partial<S3ServiceException>).$metadata?.httpStatusCode);
+            throw error;
+          }
+        },
+      { step: 'deserialize', name: 'watch' },
+    );
   }
   const presign = createPresigner({ credentials, region, endpoint: publicOriginOf(options) });
   const pathOf = (key: string): string => (pathStyle ? `/${bucket}/${key}` : `/${key}`);
@@ -272,6 +287,11 @@ export function createS3Bucket(options: S3BucketOptions): Bucket {
       return { versioning, objectLock, lifecycle };
     },
   };
+}
+
+/** The SDK's `ListObjectsV2Command` as S3 names it: `ListObjectsV2`. */
+function operationOf(commandName: unknown): string {
+  return typeof commandName === 'string' ? commandName.replace(/Command$/, '') : 'unknown';
 }
 
 /** Standard base64, as checksum headers carry it (crypto/format knows base64url only). */

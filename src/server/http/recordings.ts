@@ -42,7 +42,7 @@ import { logSigner } from '../signing.ts';
 import { type EpochRow, type PendingRow, type RecordingRow, StoreError, type TrackRow } from '../store.ts';
 import { bearerHash, tokenHash } from './access.ts';
 import { type Limiter, takeOrRefuse } from './limits.ts';
-import { idParameter, numberParameter, readJson, SECRET } from './request.ts';
+import { idParameter, numberParameter, outboxAgeOf, readJson, SECRET } from './request.ts';
 
 interface EpochView {
   recording: RecordingRow;
@@ -58,7 +58,7 @@ interface RecordingOptions {
 }
 
 export function recordingRoutes(ports: Ports, { isAttestedFirst = false, limiter }: RecordingOptions = {}): Hono {
-  const { store, vault, bucket, clock } = ports;
+  const { store, vault, bucket, clock, telemetry } = ports;
   const findAltered = createBodyCheck(ports);
   const routes = new Hono();
 
@@ -175,10 +175,17 @@ export function recordingRoutes(ports: Ports, { isAttestedFirst = false, limiter
     return view;
   }
 
+  function tellOutboxAge(c: Context): void {
+    if (!telemetry) return;
+    const ageMs = outboxAgeOf(c);
+    if (ageMs !== undefined) telemetry.waited(ageMs);
+  }
+
   // ---- 2. upload: remember the promise, then sign it; the bytes never pass through here ------------------------------------
   routes.post('/recordings/:id/uploads', async (c) => {
     const body = await readJson(c, api.uploadsRequest);
     let view = await requireRecorder(c, body.epoch);
+    tellOutboxAge(c);
     let receipt: z.infer<typeof api.receiptResponse> | undefined;
     if (body.head !== undefined) {
       receipt = await acceptHead(view, body.head);
@@ -220,7 +227,9 @@ export function recordingRoutes(ports: Ports, { isAttestedFirst = false, limiter
   routes.post('/recordings/:id/heads', async (c) => {
     const body = await readJson(c, api.headRequest);
     const { epoch } = parseHead(fromBase64Url(body.head));
-    return c.json(await acceptHead(await requireRecorder(c, epoch), body.head));
+    const view = await requireRecorder(c, epoch);
+    tellOutboxAge(c);
+    return c.json(await acceptHead(view, body.head));
   });
 
   routes.get('/recordings/:id/epochs/:epoch', async (c) => {
@@ -276,6 +285,10 @@ export function recordingRoutes(ports: Ports, { isAttestedFirst = false, limiter
     const ending = isEnd ? await endingOf(recording, head, digest, now) : undefined;
     if (!(await store.acceptHead(row, epoch.headHash, confirmed, now, ending))) {
       return answerLoser(await store.epoch(recording.id, epoch.epoch), head, digest, now);
+    }
+    if (telemetry) {
+      const grown = (of: 'count' | 'bytes') => sumOf(confirmed, of) - sumOf(tracks, of);
+      telemetry.stored(grown('count'), grown('bytes'));
     }
     return countersign(ending ? { ...recording, state: 'closed' } : recording, head);
   }
@@ -386,4 +399,8 @@ export function recordingRoutes(ports: Ports, { isAttestedFirst = false, limiter
   }
 
   return routes;
+}
+
+function sumOf(tracks: readonly { count: number; bytes: number }[], of: 'count' | 'bytes'): number {
+  return tracks.reduce((sum, track) => sum + track[of], 0);
 }

@@ -99,6 +99,15 @@ export function numberParameter(c: Context, name: string): number {
   return value;
 }
 
+/** Seconds, whole, and no more than a recorder can have waited before it was given up. */
+const OUTBOX_AGE = /^(?:0|[1-9]\d{0,6})$/;
+
+/** `zeroreel-outbox-age`: for how long the recorder's oldest chunk has waited, ms; undefined where it does not say, or says what it cannot be. */
+export function outboxAgeOf(c: Context): number | undefined {
+  const told = c.req.header('zeroreel-outbox-age');
+  return told !== undefined && OUTBOX_AGE.test(told) ? Number(told) * 1000 : undefined;
+}
+
 /** `?limit=` and `?cursor=`: how many rows, after which id. */
 export function pageParameters(c: Context): { limit: number; cursor?: string } {
   const { limit: limitText, cursor } = c.req.query();

@@ -73,9 +73,16 @@ export const ROUTES = {
     again: 'safe',
   },
   'GET /health': {
-    summary: 'Whether store and bucket answer now',
+    summary: 'Whether each part works now: store, vault, bucket, clock, log key, room on the disk',
     access: 'anybody',
     answers: { 200: api.healthSchema, 503: api.healthSchema },
+    errors: [],
+    again: 'safe',
+  },
+  'GET /ready': {
+    summary: 'Whether this server should be sent requests: every part works, and it is neither starting nor stopping',
+    access: 'anybody',
+    answers: { 200: api.readySchema, 503: api.readySchema },
     errors: [],
     again: 'safe',
   },

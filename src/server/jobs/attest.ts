@@ -57,6 +57,12 @@ function isAstray({ clock_skew_ms: skewMs }: Attestation): boolean {
   return skewMs !== null && Math.abs(skewMs) > CLOCK_SKEW_MS;
 }
 
+/** Whether the bucket was last found to live in another time than this server. */
+export async function isClockAstray({ store }: Ports): Promise<boolean> {
+  const { last } = await newestAttestation(store);
+  return last !== undefined && isAstray(last);
+}
+
 /**
  * The clock by which a deletion may begin. Where the bucket was last found to live in another time, the earlier of the two is
  * believed: a server whose clock ran ahead would otherwise destroy what is owed, and nothing brings that back.

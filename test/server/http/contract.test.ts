@@ -149,6 +149,7 @@ describe('requests made from the document alone are answered as it says', () => 
 const NEEDS_NOTHING: ReadonlySet<RouteName> = new Set([
   'GET /v1/service',
   'GET /health',
+  'GET /ready',
   'GET /log/vkey',
   'GET /v1/openapi.json',
   'GET /v1/reference',

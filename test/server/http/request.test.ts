@@ -232,7 +232,7 @@ describe('bodies', () => {
   });
 
   test('a server goes on answering after all of that', async () => {
-    expect((await stage.call('GET', '/health')).body).toEqual({ healthy: true, store: true, bucket: true });
+    expect((await stage.call('GET', '/health')).body).toMatchObject({ healthy: true });
     expect(stage.reported).toEqual([]);
   });
 });
