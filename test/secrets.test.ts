@@ -28,7 +28,13 @@ async function serve(environment: Record<string, string>): Promise<string | unde
   const [node, ...prefix] = cli.program;
   const child = spawn(node!, [...prefix, 'serve'], {
     cwd: cli.folder,
-    env: { PATH: process.env['PATH'] ?? '', ZEROREEL_DEBUG: '1', ZEROREEL_PORT: '0', ZEROREEL_LOG_LEVEL: 'trace', ...environment },
+    env: {
+      PATH: process.env['PATH'] ?? '',
+      ZEROREEL_DEBUG: '1',
+      ZEROREEL_PORT: '0',
+      ZEROREEL_LOG_LEVEL: 'trace',
+      ...environment,
+    },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   servers.push(child);
