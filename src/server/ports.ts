@@ -88,6 +88,12 @@ export interface ObjectVersion {
   versionId?: string;
 }
 
+/** A version as a listing shows it. A marker has no bytes, and hides the versions below it from every other listing. */
+export interface ListedVersion extends ObjectVersion {
+  bytes: number;
+  kind: 'current' | 'noncurrent' | 'marker';
+}
+
 /** Versioning, lock and lifecycle as the store itself tells them; `unknown` where it cannot say. */
 export interface BucketSettings {
   versioning: 'off' | 'enabled' | 'suspended' | 'unknown';
@@ -103,7 +109,7 @@ export interface Bucket {
   /** Objects under `prefix` in key order, after `startAfter`. Strongly consistent; at most one page is in memory. */
   list(prefix: string, startAfter?: string): AsyncIterable<ListedObject>;
   /** Every version and marker under `prefix`; in a bucket without versioning, every object. */
-  listVersions(prefix: string): AsyncIterable<ObjectVersion>;
+  listVersions(prefix: string): AsyncIterable<ListedVersion>;
   /** Tries to delete exactly these (at most 1,000) and answers which the store refused. Silence proves nothing: list again. */
   deleteVersions(versions: readonly ObjectVersion[]): Promise<{ key: string; code: string }[]>;
   /** Aborts every unfinished multipart upload under `prefix`; answers how many there were. */

@@ -303,8 +303,8 @@ export interface Store {
   ): Promise<boolean>;
   /** Deleted recordings whose last URL died before `urlsDeadBefore` and that were deleted before `deletedBefore`. */
   unverified(urlsDeadBefore: number, deletedBefore: number, limit: number, cursor?: string): Promise<RecordingRow[]>;
-  /** deleted -> verified. */
-  verifyDeletion(recordingId: string, entry: LogEntry): Promise<boolean>;
+  /** deleted -> verified, with `entries`. Holds while there are `known` entries about the recording. */
+  verifyDeletion(recordingId: string, known: number, entries: readonly LogEntry[]): Promise<boolean>;
   /**
    * When it returns, no wrap or grant that was destroyed before is in any file of the database: the rows are zeroed, the
    * journal is truncated. (Other rows are zeroed where they lay; a copy may outlive them in a page's unused gap.)

@@ -35,8 +35,8 @@ export const FAULTS: readonly PlantedFault[] = [
   fault(
     'purge marks as done what the store refused',
     PURGE,
-    "await reportAnomaly(ports, recordingId, 'delete-failed', found);",
-    'return { objects, bytes };',
+    "await reportAnomaly(ports, recordingId, 'delete-failed', found, endOf);",
+    'return { objects: 0, bytes: 0 };',
   ),
   fault(
     'purge lists objects and no versions',
@@ -101,12 +101,7 @@ export const FAULTS: readonly PlantedFault[] = [
     'lastUrlMs < now - CLOCK_SKEW_MS - LONGEST_UPLOAD_MS',
     'lastUrlMs < now - LONGEST_UPLOAD_MS',
   ),
-  fault(
-    'verified while an anomaly is open',
-    PURGE,
-    'await closeAnomalies(ports, id, endOf);\n  return store.verifyDeletion',
-    'return store.verifyDeletion',
-  ),
+  fault('verified while an anomaly is open', PURGE, '...closings(open, at, endOf),', ''),
   // presign
   fault(
     'uploads go on up to delete_by',

@@ -5,6 +5,7 @@ import {
   type Bucket,
   BucketError,
   type ListedObject,
+  type ListedVersion,
   type ObjectPromise,
   type ObjectVersion,
   type Vault,
@@ -143,9 +144,14 @@ export class SimulatedBucket implements Bucket {
     }
   }
 
-  async *listVersions(prefix: string): AsyncIterable<ObjectVersion> {
+  async *listVersions(prefix: string): AsyncIterable<ListedVersion> {
     for (let key = this.#next(prefix, undefined); key !== undefined; key = this.#next(prefix, key)) {
-      for (const { versionId } of this.#objects.get(key)!) yield { key, versionId };
+      const versions = this.#objects.get(key)!;
+      for (const version of versions) {
+        const { versionId, isMarker, object } = version;
+        const kind = isMarker ? 'marker' : version === versions.at(-1) ? 'current' : 'noncurrent';
+        yield { key, versionId, bytes: object.length, kind };
+      }
     }
   }
 

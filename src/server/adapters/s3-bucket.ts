@@ -26,6 +26,7 @@ import {
   type BucketSettings,
   type Clock,
   type ListedObject,
+  type ListedVersion,
   type ObjectPromise,
   type ObjectVersion,
   type PresignedPut,
@@ -72,7 +73,18 @@ export function publicOriginOf(
   return url.origin;
 }
 
-export function createS3Bucket(options: S3BucketOptions): Bucket {
+/** A multipart upload that was neither completed nor aborted: bytes that no listing of objects shows. */
+export interface UnfinishedUpload {
+  key: string;
+  uploadId: string;
+}
+
+export interface S3Bucket extends Bucket {
+  /** Every unfinished multipart upload under `prefix`. */
+  listMultiparts(prefix: string): AsyncIterable<UnfinishedUpload>;
+}
+
+export function createS3Bucket(options: S3BucketOptions): S3Bucket {
   const { bucket, region, credentials, clock, pathStyle = true, timeoutMs = 30_000 } = options;
   const client = new S3Client({
     endpoint: options.endpoint,
@@ -142,7 +154,7 @@ export function createS3Bucket(options: S3BucketOptions): Bucket {
     } while (token !== undefined);
   }
 
-  async function* listVersions(prefix: string): AsyncIterable<ObjectVersion> {
+  async function* listVersions(prefix: string): AsyncIterable<ListedVersion> {
     let keyMarker: string | undefined;
     let versionMarker: string | undefined;
     let isFirst = true;
@@ -163,14 +175,23 @@ export function createS3Bucket(options: S3BucketOptions): Bucket {
         throw error;
       });
       if (!page) {
-        for await (const { key } of list(prefix)) yield { key };
+        for await (const { key, bytes } of list(prefix)) yield { key, bytes, kind: 'current' };
         return;
       }
       isFirst = false;
-      for (const { Key: key, VersionId: versionId } of [...(page.Versions ?? []), ...(page.DeleteMarkers ?? [])]) {
+      const versions = (page.Versions ?? []).map(({ Key, VersionId, Size = 0, IsLatest }) => {
+        return {
+          Key,
+          VersionId,
+          bytes: Size,
+          kind: IsLatest === false ? ('noncurrent' as const) : ('current' as const),
+        };
+      });
+      const markers = (page.DeleteMarkers ?? []).map((one) => ({ ...one, bytes: 0, kind: 'marker' as const }));
+      for (const { Key: key, VersionId: versionId, bytes, kind } of [...versions, ...markers]) {
         if (key?.startsWith(prefix) !== true)
           throw new BucketError('invalid', 'a listed version lies outside the prefix');
-        yield versionId === undefined ? { key } : { key, versionId };
+        yield { key, ...(versionId !== undefined && { versionId }), bytes, kind };
       }
       const before = keyMarker;
       keyMarker = nextToken('list versions', page.IsTruncated, page.NextKeyMarker, undefined);
@@ -178,6 +199,36 @@ export function createS3Bucket(options: S3BucketOptions): Bucket {
         throw new BucketError('invalid', 'a listing of versions does not advance');
       }
       versionMarker = page.NextVersionIdMarker;
+    } while (keyMarker !== undefined);
+  }
+
+  async function* listMultiparts(prefix: string): AsyncIterable<UnfinishedUpload> {
+    let keyMarker: string | undefined;
+    let uploadMarker: string | undefined;
+    do {
+      const page = await call('list multiparts', () =>
+        send(
+          new ListMultipartUploadsCommand({
+            Bucket: bucket,
+            Prefix: prefix,
+            KeyMarker: keyMarker,
+            UploadIdMarker: uploadMarker,
+          }),
+        ),
+      );
+      for (const { Key: key, UploadId: uploadId } of page.Uploads ?? []) {
+        // A store that ignores the prefix must not make us abort a stranger's upload.
+        if (key?.startsWith(prefix) !== true || uploadId === undefined) {
+          throw new BucketError('invalid', 'a listed multipart upload lies outside the prefix');
+        }
+        yield { key, uploadId };
+      }
+      const before: string | undefined = keyMarker;
+      keyMarker = nextToken('list multiparts', page.IsTruncated, page.NextKeyMarker, undefined);
+      if (keyMarker !== undefined && keyMarker === before && page.NextUploadIdMarker === uploadMarker) {
+        throw new BucketError('invalid', 'a listing of multipart uploads does not advance');
+      }
+      uploadMarker = page.NextUploadIdMarker;
     } while (keyMarker !== undefined);
   }
 
@@ -216,41 +267,19 @@ export function createS3Bucket(options: S3BucketOptions): Bucket {
       return (answer.Errors ?? []).map((error) => ({ key: error.Key ?? '', code: error.Code ?? 'unknown' }));
     },
 
+    listMultiparts,
+
     async abortMultiparts(prefix: string): Promise<number> {
       let aborted = 0;
-      let keyMarker: string | undefined;
-      let uploadMarker: string | undefined;
-      do {
-        const page = await call('list multiparts', () =>
-          send(
-            new ListMultipartUploadsCommand({
-              Bucket: bucket,
-              Prefix: prefix,
-              KeyMarker: keyMarker,
-              UploadIdMarker: uploadMarker,
-            }),
-          ),
-        );
-        for (const { Key, UploadId } of page.Uploads ?? []) {
-          // A store that ignores the prefix must not make us abort a stranger's upload.
-          if (Key?.startsWith(prefix) !== true || UploadId === undefined) {
-            throw new BucketError('invalid', 'a listed multipart upload lies outside the prefix');
-          }
-          await call('abort multipart', () =>
-            send(new AbortMultipartUploadCommand({ Bucket: bucket, Key, UploadId })),
-          ).catch((error: unknown) => {
-            // Somebody else completed or aborted it between the listing and now.
-            if (!isCode(error, 'NoSuchUpload')) throw error;
-          });
-          aborted += 1;
-        }
-        const before: string | undefined = keyMarker;
-        keyMarker = nextToken('list multiparts', page.IsTruncated, page.NextKeyMarker, undefined);
-        if (keyMarker !== undefined && keyMarker === before && page.NextUploadIdMarker === uploadMarker) {
-          throw new BucketError('invalid', 'a listing of multipart uploads does not advance');
-        }
-        uploadMarker = page.NextUploadIdMarker;
-      } while (keyMarker !== undefined);
+      for await (const { key: Key, uploadId: UploadId } of listMultiparts(prefix)) {
+        await call('abort multipart', () =>
+          send(new AbortMultipartUploadCommand({ Bucket: bucket, Key, UploadId })),
+        ).catch((error: unknown) => {
+          // Somebody else completed or aborted it between the listing and now.
+          if (!isCode(error, 'NoSuchUpload')) throw error;
+        });
+        aborted += 1;
+      }
       return aborted;
     },
 

@@ -16,60 +16,70 @@ export const BUCKET = '';
 /** A writer that loses this often competes with somebody who does the same work. */
 const MOST_ATTEMPTS = 5;
 
-/** The anomalies that are found and not closed, and how many entries `subject` has. */
-export async function openAnomalies(store: Store, subject: string): Promise<{ open: Anomaly[]; known: number }> {
+/** What the log says about a subject. */
+export interface Standing {
+  /** Found and not closed. */
+  open: Anomaly[];
+  /** How many entries there are. */
+  known: number;
+  /** Whether its deletion was verified: from there on nobody looks for what to close. */
+  isSettled: boolean;
+}
+
+type Resolve = (kind: AnomalyKind) => Resolution | undefined;
+
+export async function openAnomalies(store: Store, subject: string): Promise<Standing> {
   const entries = (await store.entriesOf(subject)).map(({ bytes }) => decodeEntry(bytes));
   const closed = new Set(entries.flatMap((entry) => (entry.type === 'anomaly.closed' ? [entry.anomaly] : [])));
   const open = entries.filter(
     (entry): entry is Anomaly => entry.type === 'anomaly.found' && !closed.has(entry.anomaly),
   );
-  return { open, known: entries.length };
+  return { open, known: entries.length, isSettled: entries.some(({ type }) => type === 'deletion.verified') };
 }
 
-/** Logs `count` cases of `kind`, unless such an anomaly is open for the subject already. Answers whether it is new. */
-export async function reportAnomaly(ports: Ports, subject: string, kind: AnomalyKind, count: number): Promise<boolean> {
-  return decide(ports, subject, (open, at) =>
-    open.some((anomaly) => anomaly.kind === kind)
-      ? []
-      : [
-          {
-            v: 1,
-            type: 'anomaly.found',
-            at,
-            anomaly: newId(),
-            kind,
-            recording: subject === BUCKET ? null : subject,
-            count,
-          },
-        ],
-  );
+/**
+ * Logs `count` cases of `kind`, unless such an anomaly is open for the subject already. Answers whether it is new. `endOf`: how it ends
+ * where another run has verified the deletion since this one looked; it is closed in the same commit, because nobody comes back to it.
+ */
+export async function reportAnomaly(
+  ports: Ports,
+  subject: string,
+  kind: AnomalyKind,
+  count: number,
+  endOf: Resolve = () => undefined,
+): Promise<boolean> {
+  return decide(ports, subject, ({ open, isSettled }, at) => {
+    if (open.some((anomaly) => anomaly.kind === kind)) return [];
+    const recording = subject === BUCKET ? null : subject;
+    const found = { v: 1, type: 'anomaly.found', at, anomaly: newId(), kind, recording, count } as const;
+    return isSettled ? [found, ...closings([found], at, endOf)] : [found];
+  });
 }
 
 /** Closes every open anomaly of the subject for which `resolve` knows an end. */
-export async function closeAnomalies(
-  ports: Ports,
-  subject: string,
-  resolve: (kind: AnomalyKind) => Resolution | undefined,
-): Promise<boolean> {
-  return decide(ports, subject, (open, at) =>
-    open.flatMap(({ anomaly, kind }) => {
-      const resolution = resolve(kind);
-      return resolution ? [{ v: 1 as const, type: 'anomaly.closed' as const, at, anomaly, resolution }] : [];
-    }),
-  );
+export async function closeAnomalies(ports: Ports, subject: string, resolve: Resolve): Promise<boolean> {
+  return decide(ports, subject, ({ open }, at) => closings(open, at, resolve));
+}
+
+/** The entries that end those of `open` for which `resolve` knows an end. */
+export function closings(open: readonly Anomaly[], at: number, resolve: Resolve): LogEntryOf<'anomaly.closed'>[] {
+  return open.flatMap(({ anomaly, kind }) => {
+    const resolution = resolve(kind);
+    return resolution ? [{ v: 1 as const, type: 'anomaly.closed' as const, at, anomaly, resolution }] : [];
+  });
 }
 
 /** Writes what follows from the open anomalies; looks again where somebody else wrote meanwhile. */
 async function decide(
   { store, clock }: Ports,
   subject: string,
-  next: (open: readonly Anomaly[], at: number) => LogEntry[],
+  next: (standing: Standing, at: number) => LogEntry[],
 ): Promise<boolean> {
   for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
-    const { open, known } = await openAnomalies(store, subject);
-    const entries = next(open, clock.now());
+    const standing = await openAnomalies(store, subject);
+    const entries = next(standing, clock.now());
     if (entries.length === 0) return false;
-    if (await store.appendAbout(subject, known, entries)) return true;
+    if (await store.appendAbout(subject, standing.known, entries)) return true;
   }
   throw new Error(`the log about ${subject === BUCKET ? 'the bucket' : subject} keeps changing`);
 }

@@ -113,21 +113,33 @@ export function describePurge({ name, start, skipped, isUnversioned }: PurgeCont
       it(`deletes ${MANY_OBJECTS} objects of one recording`, async () => {
         const desk = await openDesk();
         const recording = await desk.record(await desk.exam(), true);
-        let next = 0;
-        const worker = async (): Promise<void> => {
-          while (next < MANY_OBJECTS) {
-            const seq = next++;
-            const Key = objectKey(recording.id, { epoch: 0, track: 2, seq });
-            await desk.client.send(new PutObjectCommand({ Bucket: desk.bucketName, Key, Body: 'x' }));
-          }
-        };
-        await Promise.all(Array.from({ length: 16 }, worker));
+        await fill(desk, recording.id);
         desk.pass(30 * DAY_MS + MINUTE_MS);
         const began = performance.now();
         expect(await purge(desk.ports)).toMatchObject({ deleted: 1, objects: MANY_OBJECTS + 2, failed: [] });
         const seconds = (performance.now() - began) / 1000;
         process.stderr.write(`${name}: ${MANY_OBJECTS} objects purged in ${seconds.toFixed(1)} s\n`);
         await expectGone(desk, recording.id);
+      });
+
+      it(`destroys ${MANY_OBJECTS} objects of one recording while whoever asked for its erasure waits`, async () => {
+        const desk = await openDesk();
+        const exam = await desk.exam();
+        const [erased, bare] = [await desk.record(exam, true), await desk.record(exam, true)];
+        await fill(desk, erased.id);
+        const began = performance.now();
+        expect(await desk.erase(erased.id)).toBe(202);
+        const seconds = (performance.now() - began) / 1000;
+        await expectGone(desk, erased.id);
+        process.stderr.write(`${name}: ${MANY_OBJECTS} objects erased on request in ${seconds.toFixed(1)} s\n`);
+        if (!SLOW) return;
+        // What the store itself can do: the same deletes, of keys that are known, and nothing else.
+        await fill(desk, bare.id);
+        for (const [index, atOnce] of [1, 4, 16].entries()) {
+          const third = Math.floor(MANY_OBJECTS / 3);
+          const rate = await bareDeletes(desk, bare.id, atOnce, SEQS.slice(index * third, (index + 1) * third));
+          process.stderr.write(`${name}: ${atOnce} DeleteObjects at once: ${rate.toFixed(0)} objects a second\n`);
+        }
       });
 
       it('takes a key that the store refuses, inside a 200, up again until it is gone', async () => {
@@ -181,12 +193,11 @@ export function describePurge({ name, start, skipped, isUnversioned }: PurgeCont
         const desk = await openDesk();
         const exam = await desk.exam();
         const [expired, erased] = [await desk.record(exam), await desk.record(exam)];
-        const down = withBucket(desk, {
-          // eslint-disable-next-line require-yield -- it fails before it could
-          list: async function* () {
-            throw new BucketError('unavailable', 'down');
-          },
-        });
+        // eslint-disable-next-line require-yield -- it fails before it could
+        const silent = async function* () {
+          throw new BucketError('unavailable', 'down');
+        };
+        const down = withBucket(desk, { list: silent, listVersions: silent });
         await desk.erase(erased.id, down);
         expect((await desk.vault.get(erased.id)).size).toBe(0);
         expect(await desk.store.wraps(erased.id)).toEqual([]);
@@ -249,6 +260,74 @@ export function describePurge({ name, start, skipped, isUnversioned }: PurgeCont
         expect(await purge(desk.ports)).toMatchObject({ verified: 0, failed: [] });
         await expectGone(desk, recording.id);
         expect(await purge(desk.ports)).toMatchObject({ verified: 1 });
+      });
+
+      it('leaves no anomaly open that a slow run reports after another has verified the deletion, and dies', async () => {
+        const desk = await openDesk();
+        const recording = await desk.record(await desk.exam(), true);
+        const chunk = await recording.recorder.chunk(1, media(1000));
+        const [upload] = await desk.sign(recording, [chunk]);
+        expect(await desk.erase(recording.id)).toBe(202);
+        expect(upload?.state === 'signed' && (await put(upload, chunk.object))).toBe(200);
+        // The slow run has listed the object that came back; then another deletes it, and verifies a day later.
+        let isListed!: () => void;
+        const listed = new Promise<void>((resolve) => (isListed = resolve));
+        let goOn!: () => void;
+        const wait = new Promise<void>((resolve) => (goOn = resolve));
+        const bucket = withBucket(desk, {
+          listVersions: async function* (prefix) {
+            yield* desk.bucket.listVersions(prefix);
+            isListed();
+            await wait;
+          },
+        });
+        const { store } = desk;
+        const dying: Ports = {
+          ...bucket,
+          store: {
+            ...store,
+            lease: () => Promise.resolve(true), // outlived
+            appendAbout: async (...given) => {
+              await store.appendAbout(...given);
+              throw new Error('killed');
+            },
+          },
+        };
+        const slow = purge(dying);
+        await listed;
+        await purge(desk.ports);
+        desk.pass(25 * HOUR_MS);
+        expect(await purge(desk.ports)).toMatchObject({ verified: 1 });
+        goOn();
+        expect((await slow).failed[0]?.reason).toBe('killed');
+        expect((await desk.death(recording.id)).slice(-3)).toEqual([
+          'deletion.verified',
+          'anomaly.found',
+          'anomaly.closed',
+        ]);
+        expect(await desk.audit()).toMatchObject({ openAnomalies: 0, violations: 0 });
+      });
+
+      it('does not verify a deletion in the moment in which another run reports an anomaly, and closes that at its next look', async () => {
+        const desk = await openDesk();
+        const { id } = await desk.record(await desk.exam(), true);
+        expect(await desk.erase(id)).toBe(202);
+        desk.pass(25 * HOUR_MS);
+        const { store } = desk;
+        const raced: Ports = {
+          ...desk.ports,
+          store: {
+            ...store,
+            verifyDeletion: async (...given) => {
+              await reportAnomaly(desk.ports, id, 'object-returned', 1);
+              return store.verifyDeletion(...given);
+            },
+          },
+        };
+        expect(await purge(raced)).toMatchObject({ verified: 0, failed: [] });
+        expect(await desk.audit()).toMatchObject({ openAnomalies: 1 });
+        expect(await purge(desk.ports)).toMatchObject({ verified: 1 });
+        expect((await desk.death(id)).slice(-3)).toEqual(['anomaly.found', 'anomaly.closed', 'deletion.verified']);
       });
 
       it('ends an equivocation of its recorder with the recording', async () => {
@@ -333,6 +412,35 @@ function byDeath(a: string, b: string): number {
 
 function withBucket(desk: Desk, changes: Partial<Bucket>): Ports {
   return { ...desk.ports, bucket: { ...desk.bucket, ...changes } };
+}
+
+const SEQS = Array.from({ length: MANY_OBJECTS }, (_, seq) => seq);
+
+/** Puts many objects below a recording. */
+async function fill(desk: Desk, id: string): Promise<void> {
+  const seqs = SEQS.values();
+  const worker = async (): Promise<void> => {
+    for (const seq of seqs) {
+      const Key = objectKey(id, { epoch: 0, track: 2, seq });
+      await desk.client.send(new PutObjectCommand({ Bucket: desk.bucketName, Key, Body: 'x' }));
+    }
+  };
+  await Promise.all(Array.from({ length: 16 }, worker));
+}
+
+/** Deletes some of them by their keys; answers how many a second. */
+async function bareDeletes(desk: Desk, id: string, atOnce: number, seqs: readonly number[]): Promise<number> {
+  const count = seqs.length;
+  const keys = seqs.map((seq) => objectKey(id, { epoch: 0, track: 2, seq }));
+  const batches = Array.from({ length: Math.ceil(count / 1000) }, (_, i) =>
+    keys.slice(i * 1000, i * 1000 + 1000),
+  ).values();
+  const began = performance.now();
+  const worker = async (): Promise<void> => {
+    for (const batch of batches) await desk.bucket.deleteVersions(batch.map((key) => ({ key })));
+  };
+  await Promise.all(Array.from({ length: atOnce }, worker));
+  return (count / (performance.now() - began)) * 1000;
 }
 
 /** Begins an upload by a URL that lives two seconds, and answers how to end it. */

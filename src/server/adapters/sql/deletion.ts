@@ -115,11 +115,17 @@ export function deletionStore(driver: SqlDriver, db: Reads): DeletionStore {
     unverified: (urlsDeadBefore, deletedBefore, limit, cursor = '') =>
       unverified.all({ urlsDeadBefore, deletedBefore, limit, cursor }),
 
-    async verifyDeletion(recordingId, entry) {
+    async verifyDeletion(recordingId, known, entries) {
       const done = await driver.batch([
-        guard(`EXISTS (SELECT 1 FROM recordings WHERE id = ? AND state = 'deleted')`, recordingId),
+        guard(
+          `EXISTS (SELECT 1 FROM recordings WHERE id = ? AND state = 'deleted')
+            AND (SELECT COUNT(*) FROM log_entries WHERE recording_id = ?) = ?`,
+          recordingId,
+          recordingId,
+          known,
+        ),
         statement(`UPDATE recordings SET state = 'verified' WHERE id = ?`, recordingId),
-        appendEntry(entry),
+        ...entries.map((entry) => appendEntry(entry, recordingId)),
       ]);
       return done !== undefined;
     },

@@ -677,16 +677,28 @@ export function storeContract(name: string, openStore: () => Promise<Store>): vo
         const { recording } = await open(store);
         const { id } = recording;
         await bring(store, id, 'deleted');
-        expect(await store.verifyDeletion(id, verified(id))).toBe(true);
+        const known = (await store.entriesOf(id)).length;
+        expect(await store.verifyDeletion(id, known, [verified(id)])).toBe(true);
         expect(await store.recording(id)).toMatchObject({ state: 'verified' });
         expect(await store.unverified(OPENED_MS + DAY_MS, OPENED_MS + 99 * DAY_MS, 10)).toEqual([]);
-        await expectRefused(() => store.verifyDeletion(id, verified(id)), id);
+        await expectRefused(() => store.verifyDeletion(id, known + 1, [verified(id)]), id);
+      });
+
+      it('is not verified while something was logged about it that the verifier has not read', async () => {
+        const { recording } = await open(store);
+        const { id } = recording;
+        await bring(store, id, 'deleted');
+        const known = (await store.entriesOf(id)).length;
+        await store.appendAbout(id, known, [heartbeat(1)]);
+        await expectRefused(() => store.verifyDeletion(id, known, [verified(id)]), id);
+        expect(await store.verifyDeletion(id, known + 1, [verified(id)])).toBe(true);
       });
 
       it.each(['open', 'closed', 'abandoned', 'purging'] as const)('is not verified from %s', async (state) => {
         const { recording } = await open(store);
         await bring(store, recording.id, state);
-        await expectRefused(() => store.verifyDeletion(recording.id, verified(recording.id)), recording.id);
+        const known = (await store.entriesOf(recording.id)).length;
+        await expectRefused(() => store.verifyDeletion(recording.id, known, [verified(recording.id)]), recording.id);
       });
 
       it('begins once, whoever races for it', async () => {

@@ -354,7 +354,7 @@ export async function bring(store: Store, recordingId: string, state: RecordingR
     },
     verified: async () => {
       await bring(store, recordingId, 'deleted');
-      return store.verifyDeletion(recordingId, verified(recordingId));
+      return store.verifyDeletion(recordingId, (await store.entriesOf(recordingId)).length, [verified(recordingId)]);
     },
   };
   if (!(await steps[state]())) throw new Error(`the recording did not become ${state}`);
