@@ -16,7 +16,8 @@ export type FindingCode =
   | 'lost' // the content is lost before its time: an anomaly closed so, or objects that a listing lacks
   | 'storage' // a bucket whose settings keep what is deleted
   | 'unowed' // an object in the bucket that no obligation accounts for
-  | 'kept' // an object of a recording that was deleted
+  | 'kept' // an object, version, marker or unfinished upload of a recording that was deleted
+  | 'hidden' // a noncurrent version, marker or unfinished upload of a recording that is owed
   // one recording
   | 'repeated' // a transition that may happen once, twice
   | 'order' // a transition before the one that must precede it

@@ -3,22 +3,51 @@ import { decodeEntry } from './entry.ts';
 import { type Finding, type FindingCode, Findings, instant, type Severity } from './finding.ts';
 import { isAboutRecording, Obligation } from './obligation.ts';
 
-/** One object of a bucket's listing. */
+/**
+ * What a bucket holds: an object as every listing shows it, and what only listings of versions and of multipart uploads show. A marker
+ * has no bytes, and of an unfinished upload no listing says how many it has.
+ */
+export type HeldKind = 'current' | 'noncurrent' | 'marker' | 'multipart';
+
+/** One line of a bucket's listing. */
 export interface ListedObject {
   readonly key: string;
   readonly bytes: number;
+  /** Default `current`. */
+  readonly kind?: HeldKind;
+}
+
+/** Which listings there were; without them nothing is known of what they would show. */
+export interface ListingScope {
+  readonly versions: boolean;
+  readonly multiparts: boolean;
+}
+
+/** What there was no listing of, in words; undefined where everything was listed. */
+export function unseenBy({ versions, multiparts }: ListingScope): string | undefined {
+  const unseen = [
+    ...(versions ? [] : ['noncurrent versions and delete markers']),
+    ...(multiparts ? [] : ['unfinished uploads']),
+  ];
+  return unseen.length === 0 ? undefined : unseen.join(', ');
 }
 
 export interface ReconcileReport {
   /** When the bucket was listed, ms. */
   readonly listedMs: number;
+  readonly scope: ListingScope;
+  /** Those that every listing shows. */
   readonly objects: number;
+  /** Of objects and noncurrent versions. */
   readonly bytes: number;
-  /** Recordings with at least one object. */
+  readonly noncurrent: number;
+  readonly markers: number;
+  readonly multiparts: number;
+  /** Recordings with at least one of all these. */
   readonly recordings: number;
-  /** Objects that no obligation in the log accounts for. */
+  /** All that no obligation in the log accounts for. */
   readonly unowed: number;
-  /** Objects of recordings that the log says were deleted before the listing. */
+  /** All that is held of recordings that the log says were deleted before the listing. */
   readonly kept: number;
   /** Objects that were counted at a recording's end, are still owed, and are not there. */
   readonly missing: number;
@@ -31,9 +60,26 @@ export interface ReconcileReport {
 const KEY = /^([A-Za-z0-9_-]{21}[AQgw])\/\d{4}\/\d{5}\/\d{10}$/;
 const MOST_FINDINGS = 10_000;
 
-interface Found {
-  objects: number;
-  bytes: number;
+type Held = Record<HeldKind, number> & { bytes: number };
+
+function nothing(): Held {
+  return { current: 0, noncurrent: 0, marker: 0, multipart: 0, bytes: 0 };
+}
+
+function hiddenOf({ noncurrent, marker, multipart }: Held): number {
+  return noncurrent + marker + multipart;
+}
+
+/** `2 objects of 300 bytes and 1 delete marker`. */
+function describe(held: Held): string {
+  const of = (count: number, one: string) => (count === 0 ? [] : [`${count} ${one}${count === 1 ? '' : 's'}`]);
+  const objects = held.current === 0 && hiddenOf(held) > 0 ? [] : [`${held.current} objects of ${held.bytes} bytes`];
+  return [
+    ...objects,
+    ...of(held.noncurrent, 'noncurrent version'),
+    ...of(held.marker, 'delete marker'),
+    ...of(held.multipart, 'unfinished upload'),
+  ].join(', ');
 }
 
 /**
@@ -44,37 +90,37 @@ interface Found {
  * the log, so then no object can be listed whose obligation is not yet there; what was deleted between the two is told by its
  * time. A recording that was still open at the listing has no count to be held against.
  *
+ * Noncurrent versions, delete markers and unfinished multipart uploads are held against them too, where they were listed: recorders
+ * create each object once and in one piece, so what is owed has none of them, and what was deleted has none left.
+ *
  * Memory: a count per recording that has objects, and the state of every recording.
  */
 export class Reconciliation {
   readonly #listedMs: number;
-  readonly #found = new Map<string, Found>();
+  readonly #scope: ListingScope;
+  readonly #found = new Map<string, Held>();
   readonly #obligations = new Map<string, Obligation>();
   readonly #findings = new Findings(MOST_FINDINGS);
   readonly #strangers: string[] = [];
-  #foreign = 0;
-  #foreignBytes = 0;
+  readonly #foreign = nothing();
 
   /** `listedMs`: when the listing began. */
-  constructor(listedMs: number) {
+  constructor(listedMs: number, scope: ListingScope = { versions: false, multiparts: false }) {
     this.#listedMs = listedMs;
+    this.#scope = scope;
   }
 
-  acceptObject({ key, bytes }: ListedObject): void {
+  acceptObject({ key, bytes, kind = 'current' }: ListedObject): void {
     const recording = KEY.exec(key)?.[1];
+    let held = this.#foreign;
     if (recording === undefined) {
-      this.#foreign++;
-      this.#foreignBytes += bytes;
       if (this.#strangers.length < 3) this.#strangers.push(JSON.stringify(key.slice(0, 80)));
-      return;
+    } else {
+      held = this.#found.get(recording) ?? nothing();
+      this.#found.set(recording, held);
     }
-    const found = this.#found.get(recording);
-    if (!found) {
-      this.#found.set(recording, { objects: 1, bytes });
-      return;
-    }
-    found.objects++;
-    found.bytes += bytes;
+    held[kind]++;
+    held.bytes += bytes;
   }
 
   /** Takes the next entry of the log. Whether it is a good one is the audit's to say; what is no entry is passed over. */
@@ -93,32 +139,36 @@ export class Reconciliation {
   }
 
   finish(): ReconcileReport {
-    let unowed = this.#foreign;
+    const all = nothing();
     let kept = 0;
     let missing = 0;
-    let objects = this.#foreign;
-    let bytes = this.#foreignBytes;
-    if (this.#foreign > 0) {
+    let unowed = this.#foreign.current + hiddenOf(this.#foreign);
+    if (unowed > 0) {
       const examples = this.#strangers.join(', ');
-      this.#report('exception', 'unowed', null, `${this.#foreign} objects have no recording's key: ${examples}`);
+      this.#report('exception', 'unowed', null, `${describe(this.#foreign)} have no recording's key: ${examples}`);
     }
-    for (const [recording, found] of this.#found) {
-      objects += found.objects;
-      bytes += found.bytes;
+    for (const held of [this.#foreign, ...this.#found.values()]) {
+      for (const name of Object.keys(all) as (keyof Held)[]) all[name] += held[name];
+    }
+    for (const [recording, held] of this.#found) {
       const obligation = this.#obligations.get(recording);
       if (!obligation) {
-        unowed += found.objects;
-        const message = `recording ${recording}: ${found.objects} objects, and the log never opened it`;
+        unowed += held.current + hiddenOf(held);
+        const message = `recording ${recording}: ${describe(held)}, and the log never opened it`;
         this.#report('violation', 'unowed', recording, message);
       } else {
-        kept += this.#checkKept(obligation, found);
+        kept += this.#checkHeld(obligation, held);
       }
     }
     for (const obligation of this.#obligations.values()) missing += this.#checkMissing(obligation);
     return {
       listedMs: this.#listedMs,
-      objects,
-      bytes,
+      scope: this.#scope,
+      objects: all.current,
+      bytes: all.bytes,
+      noncurrent: all.noncurrent,
+      markers: all.marker,
+      multiparts: all.multipart,
       recordings: this.#found.size,
       unowed,
       kept,
@@ -133,17 +183,24 @@ export class Reconciliation {
     this.#findings.add({ severity, code, index: null, recording, at: this.#listedMs, message });
   }
 
-  #checkKept({ recording, completed, verified, ended }: Obligation, { objects, bytes }: Found): number {
-    if (completed && completed.at < this.#listedMs) {
+  #checkHeld({ recording, completed, verified, ended, deleteBy }: Obligation, held: Held): number {
+    const listedMs = this.#listedMs;
+    if (completed && completed.at < listedMs) {
       // A PUT that began in time may finish after the deletion: until the last look, that is what the last look is for.
-      const isFinal = verified !== undefined && verified < this.#listedMs;
-      const message = `recording ${recording}: ${objects} objects of ${bytes} bytes, and it was deleted at ${instant(completed.at)}`;
+      const isFinal = verified !== undefined && verified < listedMs;
+      const message = `recording ${recording}: ${describe(held)}, and it was deleted at ${instant(completed.at)}`;
       this.#report(isFinal ? 'violation' : 'exception', 'kept', recording, message);
-      return objects;
+      return held.current + hiddenOf(held);
     }
-    if (!completed && ended && ended.at < this.#listedMs && objects > ended.objects) {
-      const message = `recording ${recording}: ${objects} objects, and ${ended.objects} were counted at its end`;
+    if (!completed && ended && ended.at < listedMs && held.current > ended.objects) {
+      const message = `recording ${recording}: ${held.current} objects, and ${ended.objects} were counted at its end`;
       this.#report('exception', 'counts', recording, message);
+    }
+    // From delete_by on a deletion may be under way, which makes markers where a store does as it likes.
+    if (hiddenOf(held) > 0 && deleteBy > listedMs) {
+      const hidden = describe({ ...held, current: 0 });
+      const message = `recording ${recording}: ${hidden}, which no recorder makes and no plain listing shows`;
+      this.#report('exception', 'hidden', recording, message);
     }
     return 0;
   }
@@ -152,7 +209,7 @@ export class Reconciliation {
     // An end after the listing counted what the listing could not see; from delete_by on, a deletion may be under way.
     if (!ended || ended.at >= this.#listedMs || deleteBy <= this.#listedMs) return 0;
     if (completed && completed.at < this.#listedMs) return 0; // early, which the audit reports
-    const found = this.#found.get(recording)?.objects ?? 0;
+    const found = this.#found.get(recording)?.current ?? 0;
     if (found >= ended.objects) return 0;
     const lost = ended.objects - found;
     const message = `recording ${recording}: ${lost} of the ${ended.objects} objects counted at its end are not there, and it is owed until ${instant(deleteBy)}`;

@@ -3,7 +3,7 @@ import { ProtocolError } from '../../crypto/format/errors.ts';
 import type { AuditItem } from '../../crypto/log/audit.ts';
 import { describeStatement, verifyCertificate } from '../../crypto/log/certificate.ts';
 import { verdictOf, type BundleReport } from '../../crypto/log/bundle.ts';
-import type { Reconciliation, ReconcileReport } from '../../crypto/log/reconcile.ts';
+import { type Reconciliation, type ReconcileReport, unseenBy } from '../../crypto/log/reconcile.ts';
 import { createS3Bucket } from '../../src/server/adapters/s3-bucket.ts';
 import { BucketError } from '../../src/server/ports.ts';
 import { exportLog, verifyBundle, verifyLiveLog } from '../evidence/bundle-folder.ts';
@@ -21,7 +21,7 @@ import type { Shell } from '../shell/shell.ts';
 const VERDICT_EXITS = { well: EXIT.well, exceptions: EXIT.unwell, violation: EXIT.violation } as const;
 
 const USAGE_VERIFY = `zeroreel log verify [DIR] [--vkey FILE|TEXT] [--checkpoint FILE]... [--witness FILE|TEXT]... [--at TIME]
-                    [--json] [--html FILE] [--bucket [--data DIR] [--bucket-port N] | --listing FILE [--listed-at TIME]]
+                    [--json] [--html FILE] [--bucket [--data DIR] [--bucket-port N] | --listing FILE... [--listed-at TIME]]
 
 Answers "was everything deleted on time?" from evidence: signatures, root, consistency with every checkpoint that was kept,
 every obligation's end, delete_by recomputed, heartbeats, missed runs, order of events. DIR is what \`log export\` wrote and
@@ -31,10 +31,11 @@ needs no network; without DIR the server's live log is read, whole.
   --checkpoint  a signed checkpoint that you kept: the log must have grown from it
   --witness     the key of a witness whom you trust: says what it has cosigned, and whether entries are dated after it saw them
   --at          the time of the question (default: now)
-  --bucket      lists the server's bucket first, and reconciles it with the obligations both ways: objects that nobody owes, objects that
-                were kept, objects that are lost; runs where the server's settings and credentials are
-  --listing     the same from a file of lines \`SIZE KEY\`, as rclone lsf -R --format sp --separator ' ' or aws s3 ls --recursive print them;
-                DIR must have been exported after it. --listed-at: when it was made (default: the file's own time)
+  --bucket      lists the server's bucket first, and reconciles it with the obligations both ways: what nobody owes, what was kept, what
+                is lost; noncurrent versions, delete markers and unfinished uploads too. Runs where the server's settings and credentials are
+  --listing     the same from a file of lines \`SIZE KEY\`, as rclone lsf -R --format sp --separator ' ' or aws s3 ls --recursive print
+                them, or from what aws s3api list-object-versions prints; and in another --listing what aws s3api list-multipart-uploads
+                prints. DIR must have been exported after it. --listed-at: when it was made (default: the oldest file's own time)
   --html        writes the report as one HTML file to print or to keep: no script, nothing from elsewhere
 
 exit codes: 0 all well, 1 exceptions, 2 violation, 3 cannot be verified
@@ -55,7 +56,7 @@ const verify = command(USAGE_VERIFY, async (words, shell) => {
       bucket: { type: 'boolean', default: false },
       data: { type: 'string' },
       'bucket-port': { type: 'string' },
-      listing: { type: 'string' },
+      listing: { type: 'string', multiple: true, default: [] },
       'listed-at': { type: 'string' },
       html: { type: 'string' },
       json: { type: 'boolean', default: false },
@@ -102,15 +103,15 @@ interface ListingFlags {
   bucket: boolean;
   data?: string | undefined;
   'bucket-port'?: string | undefined;
-  listing?: string | undefined;
+  listing: string[];
   'listed-at'?: string | undefined;
 }
 
 /** The listing that was asked for, taken now or read; undefined where none was. */
 async function listingOf(shell: Shell, flags: ListingFlags): Promise<Reconciliation | undefined> {
   const { bucket, listing, data } = flags;
-  if (bucket && listing !== undefined) throw usageError('expected --bucket or --listing, found both');
-  if (listing !== undefined) {
+  if (bucket && listing.length > 0) throw usageError('expected --bucket or --listing, found both');
+  if (listing.length > 0) {
     const at = flags['listed-at'];
     return readListing(listing, at === undefined ? undefined : parseTime(at, '--listed-at'));
   }
@@ -276,10 +277,14 @@ function report(
       `${found.entries} entries, ${found.opened} recordings opened, ${found.deleted} deleted, ${found.verified} verified, ${found.overdue.length} overdue`,
     );
     if (listing) {
-      const { objects, recordings, unowed, kept, missing } = listing;
+      const { objects, recordings, unowed, kept, missing, noncurrent, markers, multiparts, scope } = listing;
       shell.print(
         `${objects} objects listed of ${recordings} recordings: ${unowed} nobody owes, ${kept} kept after deletion, ${missing} lost before their time`,
       );
+      if (scope.versions) shell.print(`beneath them: ${noncurrent} noncurrent versions, ${markers} delete markers`);
+      if (scope.multiparts) shell.print(`${multiparts} unfinished uploads`);
+      const unseen = unseenBy(scope);
+      if (unseen !== undefined) shell.say(`note: the listing shows no ${unseen}: whether there are any is not known`);
     }
     for (const { name, cosigned } of found.witnesses)
       if (cosigned) shell.print(`cosigned by ${name}: ${cosigned.size} entries, at ${formatTime(cosigned.at)}`);

@@ -4,7 +4,7 @@
  */
 import type { BundleReport, Verdict } from '../../crypto/log/bundle.ts';
 import type { Finding } from '../../crypto/log/finding.ts';
-import type { ReconcileReport } from '../../crypto/log/reconcile.ts';
+import { type ReconcileReport, unseenBy } from '../../crypto/log/reconcile.ts';
 import { toHex } from '../../crypto/format/bytes.ts';
 import { formatBytes, formatTime } from '../shell/figures.ts';
 
@@ -58,11 +58,13 @@ code { font: .875rem/1.4 ui-monospace, monospace; overflow-wrap: anywhere }
 export function renderReportPage({ verdict, report, listing, vkey, isPinned }: ReportPage): string {
   const { checkpoint, findings } = report;
   const all = [...findings, ...(listing?.findings ?? [])];
+  const unseen = listing && unseenBy(listing.scope);
   const notes = [
     'That no other copy exists outside the service: a reader to whom the keys were released could have kept one.',
     'That the machines did what the operator signed: a signature makes a false statement lasting evidence, not impossible.',
     'That the clocks were honest, beyond the times at which witnesses cosigned.',
     ...(listing ? [] : ['What the bucket really holds: no listing was given.']),
+    ...(unseen === undefined ? [] : [`What the bucket holds beside its objects: the listing shows no ${unseen}.`]),
     ...(isPinned ? [] : ['That this is the log of the service: its key was taken on the log’s own word.']),
   ];
   return `<!doctype html>
@@ -126,7 +128,8 @@ function period({ from, until }: BundleReport): string {
   return from === null || until === null ? '' : `, from ${formatTime(from)} to ${formatTime(until)}`;
 }
 
-function bucketSection({ listedMs, objects, bytes, recordings, unowed, kept, missing }: ReconcileReport): string {
+function bucketSection(listing: ReconcileReport): string {
+  const { listedMs, objects, bytes, recordings, unowed, kept, missing, scope } = listing;
   return `<h2>Bucket</h2>
 <p class="soft">Listed ${formatTime(listedMs)}: ${objects} objects of ${formatBytes(bytes)}.</p>
 ${figures([
@@ -134,6 +137,13 @@ ${figures([
   ['Objects nobody owes', unowed],
   ['Objects kept after deletion', kept],
   ['Objects lost before their time', missing],
+  ...(scope.versions
+    ? ([
+        ['Noncurrent versions', listing.noncurrent],
+        ['Delete markers', listing.markers],
+      ] as const)
+    : []),
+  ...(scope.multiparts ? ([['Unfinished uploads', listing.multiparts]] as const) : []),
 ])}`;
 }
 

@@ -86,7 +86,7 @@ describe('log verify with a listing', () => {
     expect(await put({ state: 'signed', track: 1, seq: 0, expires_ms: 0, ...upload }, body)).toBe(200);
     const stranger = await verifyBucket();
     expect(stranger.exit).toBe(2);
-    expect(stranger.output).toMatch(/1 nobody owes.*\n.*the log never opened it/);
+    expect(stranger.output).toMatch(/1 nobody owes[^]*the log never opened it/);
 
     await bucket.deleteVersions([{ key }, { key: objects[0]!.key }]);
     const lost = await verifyBucket();

@@ -68,6 +68,33 @@ describe('a listing is reconciled with the obligations', () => {
     expect(told(reconcile(entries, keys, listedMs))).toEqual(expected);
   });
 
+  it.each([
+    ['a noncurrent version', 'noncurrent'],
+    ['a delete marker', 'marker'],
+    ['an unfinished upload', 'multipart'],
+  ] as const)('%s is held against them as an object is', (_, kind) => {
+    const hidden = (recording: string) => ({
+      key: keysOf(recording, 1)[0]!,
+      bytes: kind === 'noncurrent' ? 100 : 0,
+      kind,
+    });
+    const listed = (entries: readonly LogEntry[], listedMs: number, recording = RECORDING) => {
+      const both = new Reconciliation(listedMs, { versions: true, multiparts: true });
+      both.acceptObject(hidden(recording));
+      if (entries === CLOSED) for (const key of keysOf(RECORDING, 3)) both.acceptObject({ key, bytes: 100 });
+      entries.forEach((entry, index) => {
+        both.acceptEntry({ index, bytes: encodeEntry(entry) });
+      });
+      return both.finish();
+    };
+    expect(told(listed(VERIFIED, START + 33 * DAY))).toEqual(['violation kept']);
+    expect(told(listed(DELETED, START + 31 * DAY))).toEqual(['exception kept']);
+    expect(told(listed(CLOSED, START + DAY))).toEqual(['exception hidden']);
+    expect(told(listed(CLOSED, START + 30 * DAY))).toEqual([]); // a deletion may be under way
+    expect(told(listed(CLOSED, START + DAY, idOf(77)))).toEqual(['violation unowed']);
+    expect(listed(VERIFIED, START + 33 * DAY)).toMatchObject({ objects: 0, kept: 1, recordings: 1 });
+  });
+
   it('and every object is counted, owed or not', () => {
     const report = reconcile(VERIFIED, [...keysOf(RECORDING, 2), ...keysOf(idOf(77), 3), 'x'], START + 33 * DAY);
     expect(report).toMatchObject({ objects: 6, bytes: 600, recordings: 2, unowed: 4, kept: 2, missing: 0 });
