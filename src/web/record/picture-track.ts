@@ -79,8 +79,9 @@ export class PictureTrack {
     try {
       for (;;) {
         const { done, value } = await reader.read();
-        if (done || this.#isEnded) break;
+        if (done) break;
         await this.#take(value);
+        if (this.#isEnded) break;
       }
       if (this.#reader === reader && !this.#isEnded) onEnded();
     } catch (error) {
@@ -91,17 +92,24 @@ export class PictureTrack {
   async #take(frame: VideoFrame): Promise<void> {
     const { mediaNow, format, source } = this.#options;
     try {
-      if (this.#pausedMs !== undefined) return;
+      if (this.#isSilent) return;
       const now = mediaNow();
       this.#arrivals.push(frame.timestamp / 1000);
       if (!this.#isDue(now, 1000 / format.frameRate)) return;
       if (source === 'webcam' && now - this.#sampledMs >= SAMPLE_MS) await this.#sample(frame, now);
+      // Looking at it takes a moment, in which the student may have paused or ended: this frame is of nobody then.
+      if (this.#isSilent) return;
       this.#newest?.close();
       this.#newest = frame.clone();
       this.#encode(frame, now);
     } finally {
       frame.close();
     }
+  }
+
+  /** Nothing may be kept: of a pause, or after the end. */
+  get #isSilent(): boolean {
+    return this.#pausedMs !== undefined || this.#isEnded;
   }
 
   /** A source may give more than was asked for, and unevenly: what is left of one interval counts for the next. */
@@ -114,7 +122,7 @@ export class PictureTrack {
   /** About once a second: repeats a picture that stands still, and tells what is to be told. */
   tick(): void {
     const { mediaNow, tell, source } = this.#options;
-    if (this.#pausedMs !== undefined || this.#isEnded) return;
+    if (this.#isSilent) return;
     const now = mediaNow();
     if (this.#newest && now - this.#encodedMs >= REPEAT_MS) {
       this.#encode(this.#newest, now);

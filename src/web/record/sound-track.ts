@@ -48,8 +48,9 @@ export class SoundTrack {
     try {
       for (;;) {
         const { done, value } = await reader.read();
-        if (done || this.#isEnded) break;
+        if (done) break;
         await this.#take(value);
+        if (this.#isEnded) break;
       }
       if (this.#reader === reader && !this.#isEnded) onEnded();
     } catch (error) {
@@ -60,7 +61,7 @@ export class SoundTrack {
   async #take(data: AudioData): Promise<void> {
     const { mediaNow, tell } = this.#options;
     try {
-      if (this.#pausedMs !== undefined) return;
+      if (this.#isSilent) return;
       const samples = new Float32Array(data.numberOfFrames);
       data.copyTo(samples, { planeIndex: 0, format: 'f32-planar' });
       const now = mediaNow();
@@ -68,6 +69,8 @@ export class SoundTrack {
       const startMs = now - (data.numberOfFrames / data.sampleRate) * 1000;
       if (!this.#encoder || Math.abs(data.timestamp / 1000 + this.#offsetMs - startMs) > DRIFT_MS) {
         await this.#begin(data, startMs);
+        // Ending the encoder before takes a moment, in which the student may have paused or ended.
+        if (this.#isSilent) return;
       }
       const timed = new AudioData({
         format: 'f32-planar',
@@ -82,6 +85,11 @@ export class SoundTrack {
     } finally {
       data.close();
     }
+  }
+
+  /** Nothing may be kept: of a pause, or after the end. */
+  get #isSilent(): boolean {
+    return this.#pausedMs !== undefined || this.#isEnded;
   }
 
   /** A stretch of sound without a hole: an encoder counts samples, so a hole needs another one. */
