@@ -92,13 +92,13 @@ export class PictureTrack {
   async #take(frame: VideoFrame): Promise<void> {
     const { mediaNow, format, source } = this.#options;
     try {
-      if (this.#isSilent) return;
+      if (this.#isSilent()) return;
       const now = mediaNow();
       this.#arrivals.push(frame.timestamp / 1000);
       if (!this.#isDue(now, 1000 / format.frameRate)) return;
       if (source === 'webcam' && now - this.#sampledMs >= SAMPLE_MS) await this.#sample(frame, now);
       // Looking at it takes a moment, in which the student may have paused or ended: this frame is of nobody then.
-      if (this.#isSilent) return;
+      if (this.#isSilent()) return;
       this.#newest?.close();
       this.#newest = frame.clone();
       this.#encode(frame, now);
@@ -108,7 +108,7 @@ export class PictureTrack {
   }
 
   /** Nothing may be kept: of a pause, or after the end. */
-  get #isSilent(): boolean {
+  #isSilent(): boolean {
     return this.#pausedMs !== undefined || this.#isEnded;
   }
 
@@ -122,7 +122,7 @@ export class PictureTrack {
   /** About once a second: repeats a picture that stands still, and tells what is to be told. */
   tick(): void {
     const { mediaNow, tell, source } = this.#options;
-    if (this.#isSilent) return;
+    if (this.#isSilent()) return;
     const now = mediaNow();
     if (this.#newest && now - this.#encodedMs >= REPEAT_MS) {
       this.#encode(this.#newest, now);

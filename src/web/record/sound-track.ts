@@ -61,16 +61,17 @@ export class SoundTrack {
   async #take(data: AudioData): Promise<void> {
     const { mediaNow, tell } = this.#options;
     try {
-      if (this.#isSilent) return;
+      if (this.#isSilent()) return;
       const samples = new Float32Array(data.numberOfFrames);
       data.copyTo(samples, { planeIndex: 0, format: 'f32-planar' });
       const now = mediaNow();
       for (const event of this.watch.hear(now, samples)) tell(event);
       const startMs = now - (data.numberOfFrames / data.sampleRate) * 1000;
       if (!this.#encoder || Math.abs(data.timestamp / 1000 + this.#offsetMs - startMs) > DRIFT_MS) {
-        await this.#begin(data, startMs);
-        // Ending the encoder before takes a moment, in which the student may have paused or ended.
-        if (this.#isSilent) return;
+        await this.#endEncoder();
+        // That takes a moment, in which the student may have paused or ended.
+        if (this.#isSilent()) return;
+        this.#begin(data, startMs);
       }
       const timed = new AudioData({
         format: 'f32-planar',
@@ -88,14 +89,13 @@ export class SoundTrack {
   }
 
   /** Nothing may be kept: of a pause, or after the end. */
-  get #isSilent(): boolean {
+  #isSilent(): boolean {
     return this.#pausedMs !== undefined || this.#isEnded;
   }
 
   /** A stretch of sound without a hole: an encoder counts samples, so a hole needs another one. */
-  async #begin(data: AudioData, startMs: number): Promise<void> {
+  #begin(data: AudioData, startMs: number): void {
     const { onFailure } = this.#options;
-    if (this.#encoder) await this.#endEncoder();
     this.#offsetMs = startMs - data.timestamp / 1000;
     this.#encoder = new AudioEncoder({
       output: (chunk, meta) => {
