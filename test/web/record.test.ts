@@ -149,12 +149,16 @@ describeInChromium('a student records in a browser', () => {
 
       // Every chunk begins where a player can begin, and says when.
       const init = initSegment(media[0]!.bytes);
-      for (const { bytes, startMs } of media) {
+      let later = media[0]!;
+      for (const chunk of media) {
+        const { bytes, startMs } = chunk;
         const alone = await packetsOf(bytes === media[0]!.bytes ? bytes : concat(init, bytes));
         expect(alone.packets[0]!.isKey).toBe(true);
         expect(Math.abs(alone.packets[0]!.ms - startMs)).toBeLessThanOrEqual(2);
+        // The end may fall right after a key frame, and a player cannot tell how long a single frame is to stand.
+        if (alone.packets.length > 1) later = chunk;
       }
-      const later = media.at(-1)!;
+      expect(later.seq).toBeGreaterThan(0);
       const played = await page.evaluate(playWithMediaSource, {
         type: reader.epochs[0]!.tracks.find((listed) => listed.track === track)!.codec,
         parts: [init, later.bytes].map((bytes) => Buffer.from(bytes).toString('base64')),
