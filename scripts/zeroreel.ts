@@ -5,10 +5,10 @@ import { Shell } from './shell/shell.ts';
 
 const USAGE = `zeroreel COMMAND: zero-knowledge storage for exam recordings
 
-people and exams   keygen, key show | passphrase | enrol | rotate | revoke, exam create, exam show, exam tickets
+people and exams   keygen, key show | passphrase | enrol | rotate | regrant | revoke, exam create, exam show, exam tickets, exam copy
 recording          record, receipt
 review             list, fetch, export, verify, grant
-operating          serve, setup, token, purge, scrub, doctor, backup, restore, capacity
+operating          serve, setup, token, purge, scrub, erase, doctor, backup, restore, bucket, capacity
 evidence           log verify, log export, log prove
 
 Every command has --help. Results go to standard output, everything else to standard error.
@@ -48,6 +48,8 @@ const main = commandGroup('', USAGE, {
   doctor: load(async () => (await import('./commands/doctor.ts')).doctor),
   backup: load(async () => (await import('./commands/backup.ts')).backup),
   restore: load(async () => (await import('./commands/backup.ts')).restore),
+  bucket: load(async () => (await import('./commands/bucket.ts')).bucket),
+  erase: load(async () => (await import('./commands/erase.ts')).erase),
   capacity: load(async () => (await import('./commands/capacity.ts')).capacity),
   log: load(async () => (await import('./commands/log.ts')).log),
 });

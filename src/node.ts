@@ -16,12 +16,14 @@ import { keepAnchor, requireLogKey, requireOwnLog } from './server/adapters/log-
 import { createMetrics } from './server/adapters/metrics.ts';
 import { metricsRoutes } from './server/adapters/metrics-routes.ts';
 import { openPages } from './server/adapters/pages.ts';
+import { createMovingBucket } from './server/adapters/moving-bucket.ts';
+import { createRenewedBucket } from './server/adapters/renewed-bucket.ts';
 import { createS3Bucket, publicOriginOf } from './server/adapters/s3-bucket.ts';
 import { createMemoryLimiter } from './server/adapters/limiter-memory.ts';
 import { requestIdOf } from './server/adapters/requests.ts';
 import type { Tracing } from './server/adapters/tracing.ts';
 import { type AppOptions, createApp } from './server/app.ts';
-import { type Config, ConfigError, readConfig, takeEnvironment } from './server/config.ts';
+import { type Config, ConfigError, readConfig, type StoragePlace, takeEnvironment } from './server/config.ts';
 import type { Surroundings } from './server/http/health.ts';
 import { issueSetup, keepFirstToken } from './server/http/staff.ts';
 import { abandon } from './server/jobs/abandon.ts';
@@ -46,8 +48,11 @@ const SCHEDULE = {
   scrub: '10 20 3 * * *',
 } as const;
 
-/** Jobs that run again this long after they have ended: an entry is published within a second of its commit, witnesses permitting cosigned. */
-const PULSE = { publish: 250, witness: 250 } as const;
+/**
+ * Jobs that run again this long after they have ended: an entry is published within a second of its commit, witnesses permitting cosigned;
+ * the store's credentials are looked for in their files.
+ */
+const PULSE = { publish: 250, witness: 250, renew: 5000 } as const;
 
 /** Recordings whose objects the nightly scrub looks at, chosen at random. */
 const SCRUB_SAMPLE = 200;
@@ -89,6 +94,8 @@ export interface StartOptions {
   log?: Log;
   /** Whether cron runs the jobs; default true. Who says false runs `jobs` in time. */
   isScheduled?: boolean;
+  /** The settings again: secrets that are in files may have been replaced. Absent: nothing is ever read again. */
+  readAgain?: () => Config;
   /** Whether the bucket is probed before anything is served; default: as `isScheduled`. */
   isProbed?: boolean;
 }
@@ -142,6 +149,7 @@ export async function start(options: StartOptions): Promise<RunningServer> {
         sweep: () => sweep(ports),
         attest: () => attest(ports, probeBucket),
         scrub: () => scrub(ports, { sample: SCRUB_SAMPLE }),
+        renew: () => storage.renew(options.readAgain?.()),
       },
       { log, metrics, tracing },
     );
@@ -322,41 +330,64 @@ function beat(job: () => Promise<unknown>, pauseMs: number, report: Report) {
   };
 }
 
-async function openStorage(
-  { storage, bucket, region, host }: Config,
-  dataDir: string,
-  clock: Clock,
-  telemetry: Telemetry | undefined,
-) {
+/** The bucket, and while objects are moved the former one behind it. The embedded endpoint runs where either of them is in it. */
+async function openStorage(config: Config, dataDir: string, clock: Clock, telemetry: Telemetry | undefined) {
   const watched = telemetry && { watch: (operation: string) => telemetry.asked(operation) };
-  if (storage.kind === 's3') {
-    const { kind: _, ...where } = storage;
-    // No clock is handed on: a store elsewhere compares the requests' dates with its own, which is the world's.
+  const places = [pick(config), ...(config.former ? [config.former] : [])];
+  const inside = places.filter(({ storage }) => storage.kind === 'embedded');
+  const embedded =
+    inside[0] &&
+    (await startEmbedded(
+      inside[0],
+      inside.map(({ bucket }) => bucket),
+    ));
+  const [current, former] = places.map(open);
+  return {
+    /** Signs with the credentials of these settings, if they are others; answers whether they are. */
+    renew: async (settings: Config | undefined): Promise<boolean> => {
+      if (settings?.storage.kind !== 's3') return false;
+      return (await current!.renew?.(settings.storage.credentials, { now: () => Date.now() })) ?? false;
+    },
+    bucket: former ? createMovingBucket(current!.bucket, former.bucket) : current!.bucket,
+    /** Of each bucket, blanks between. */
+    publicOrigin: [...new Set([current, former].flatMap((one) => one?.publicOrigin ?? []))].join(' '),
+    close: async () => embedded?.close(),
+  };
+
+  function startEmbedded({ storage, region }: StoragePlace, buckets: string[]) {
+    const port = storage.kind === 'embedded' ? storage.port : 0;
+    const credentials = openBucketCredentials(dataDir);
+    return startEmbeddedBucket({
+      dir: join(dataDir, 'bucket'),
+      ...{ credentials, region, buckets, clock, port },
+      host: config.host,
+    });
+  }
+
+  function open({ storage, bucket, region }: StoragePlace) {
+    if (storage.kind === 's3') {
+      const { kind: _, ...where } = storage;
+      // No clock is handed on: a store elsewhere compares the requests' dates with its own, which is the world's.
+      const publicOrigin = publicOriginOf({ ...where, bucket });
+      const renewed = createRenewedBucket(where.credentials, (credentials) =>
+        createS3Bucket({ ...where, credentials, bucket, region, ...watched }),
+      );
+      return { ...renewed, publicOrigin };
+    }
+    const { endpoint } = embedded!;
+    const { publicEndpoint } = storage;
+    const seen = publicEndpoint === undefined ? {} : { publicEndpoint };
+    const credentials = openBucketCredentials(dataDir);
     return {
-      bucket: createS3Bucket({ ...where, bucket, region, ...watched }),
-      publicOrigin: publicOriginOf({ ...where, bucket }),
-      close: () => Promise.resolve(),
+      bucket: createS3Bucket({ endpoint, ...seen, credentials, bucket, region, clock, ...watched }),
+      publicOrigin: publicEndpoint ?? endpoint,
+      renew: undefined,
     };
   }
-  const credentials = openBucketCredentials(dataDir);
-  const dir = join(dataDir, 'bucket');
-  const embedded = await startEmbeddedBucket({
-    dir,
-    credentials,
-    region,
-    buckets: [bucket],
-    clock,
-    port: storage.port,
-    host,
-  });
-  const { endpoint, close } = embedded;
-  const { publicEndpoint } = storage;
-  const seen = publicEndpoint === undefined ? {} : { publicEndpoint };
-  return {
-    bucket: createS3Bucket({ endpoint, ...seen, credentials, bucket, region, clock, ...watched }),
-    publicOrigin: publicEndpoint ?? endpoint,
-    close,
-  };
+}
+
+function pick({ bucket, region, storage }: Config): StoragePlace {
+  return { bucket, region, storage };
 }
 
 /** The link of a service that has no token yet, in a file that only its owner can read. Behind `#`, which no browser sends, is a secret. */
@@ -375,7 +406,9 @@ function reportToStderr(error: unknown): void {
 }
 
 async function main(): Promise<void> {
-  const server = await start({ config: readConfig(withSecretFiles(takeEnvironment(process.env))) });
+  const environment = takeEnvironment(process.env);
+  const readAgain = () => readConfig(withSecretFiles(environment));
+  const server = await start({ config: readAgain(), readAgain });
   const stop = () => {
     console.error('zeroreel: finishing what is under way');
     server.close().then(

@@ -21,6 +21,7 @@ import { formatExamLink } from '../../src/client/link.ts';
 import { examsOf } from '../../src/client/listing.ts';
 import { fetchPinnedPolicy } from '../../src/client/pinning.ts';
 import { parseKind } from '../recording/tracks.ts';
+import { copy } from './exam-copy.ts';
 import {
   command,
   commandGroup,
@@ -351,9 +352,9 @@ function parseRule(text: string): [string, number | boolean | string] {
 
 export const exam = commandGroup(
   'exam',
-  `zeroreel exam create | update | show | list | tickets
+  `zeroreel exam create | update | show | list | tickets | copy
 
   $ zeroreel exam create --key instructor.key --title 'Physics 101, final' > physics.link
   $ zeroreel exam tickets --key instructor.key --exam physics.link --out seats 120`,
-  { create, update, show, list, tickets },
+  { create, update, show, list, tickets, copy },
 );

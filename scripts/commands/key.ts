@@ -5,6 +5,7 @@ import { describeKey, formatPublicLine, parsePublicLine, type PublicKeyLine } fr
 import { openKey, readPublicLines } from '../shell/keys.ts';
 import { enrol, revoke, rotate } from './key-documents.ts';
 import { changePassphrase } from './passphrase.ts';
+import { regrant } from './regrant.ts';
 
 const USAGE_SHOW = `zeroreel key show [--label TEXT] [--passphrase-file FILE] [--json] FILE
 
@@ -63,10 +64,11 @@ export const key = commandGroup(
 zeroreel key passphrase FILE         another passphrase for the same keys
 zeroreel key enrol --key FILE        tells the server that the key is yours
 zeroreel key rotate --key FILE NEW   a fresh decryption key for the same identity
+zeroreel key regrant --key OLD       gives the new key what the old one opens
 zeroreel key revoke --key FILE       withdraws it
 
 Each has --help; zeroreel keygen makes a key.
 
   $ zeroreel key show instructor.key > instructor.pub`,
-  { show, passphrase: changePassphrase, enrol, rotate, revoke },
+  { show, passphrase: changePassphrase, enrol, rotate, regrant, revoke },
 );

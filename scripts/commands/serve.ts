@@ -19,15 +19,15 @@ export const serve = command(USAGE, async (words, shell) => {
     { data: { type: 'string' }, host: { type: 'string' }, port: { type: 'string' }, 'bucket-port': { type: 'string' } },
     { from: 0, to: 0, names: '' },
   );
-  const server = await start({
-    config: readSettings({
+  const readAgain = () =>
+    readSettings({
       ...shell.environment,
       ...(values.data !== undefined && { ZEROREEL_DATA: values.data }),
       ...(values.host !== undefined && { ZEROREEL_HOST: values.host }),
       ...(values.port !== undefined && { ZEROREEL_PORT: values.port }),
       ...(values['bucket-port'] !== undefined && { ZEROREEL_BUCKET_PORT: values['bucket-port'] }),
-    }),
-  }).catch((error: unknown) => {
+    });
+  const server = await start({ config: readAgain(), readAgain }).catch((error: unknown) => {
     if (!(error instanceof StartRefusal)) throw error;
     throw new CommandError('unwell', 'start-refused', error.message, error.hint, { cause: error });
   });

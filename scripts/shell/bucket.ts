@@ -3,12 +3,21 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { openBucketCredentials } from '../../src/server/adapters/keyring.ts';
 import type { S3BucketOptions } from '../../src/server/adapters/s3-bucket.ts';
+import type { Config, StoragePlace } from '../../src/server/config.ts';
 import { CommandError } from './exits.ts';
 import { readSettings } from './settings.ts';
 
 /** The bucket of a server with these settings; never makes credentials where there are none. */
 export function bucketOf(environment: Readonly<Record<string, string | undefined>>): S3BucketOptions {
-  const { storage, bucket, region, host, dataDir } = readSettings(environment);
+  const config = readSettings(environment);
+  return placeOf(config, config);
+}
+
+/** One bucket of a server: its own, or the one that objects are moved from. */
+export function placeOf(
+  { host, dataDir }: Pick<Config, 'host' | 'dataDir'>,
+  { storage, bucket, region }: StoragePlace,
+): S3BucketOptions {
   if (storage.kind === 's3') return { ...storage, bucket, region };
   if (!existsSync(join(dataDir, 'bucket.key'))) {
     throw new CommandError(

@@ -7,7 +7,7 @@ import { CommandError } from './exits.ts';
 import type { Shell } from './shell.ts';
 
 /** The first line of a secret's file. */
-async function readSecretFile(path: string, shell: Shell): Promise<string> {
+export async function readSecretFile(path: string, shell: Shell): Promise<string> {
   const text = await readFile(path, 'utf8');
   if (((await stat(path)).mode & 0o077) !== 0) shell.say(`note: others may read ${path}; chmod 600 closes it`);
   return text.split(/\r?\n/, 1)[0]!;

@@ -94,12 +94,29 @@ export async function exportCaseFile({
   const source = new ApiSource({ api, recordingId, keyIdB64, purpose: 'export' });
   const { recording } = await source.released();
   const nowMs = api.environment.clock.now();
+  return copyCaseFile({ source, recording, key, pins, folder, watch, nowMs });
+}
+
+/** What a copy is made of; without a key, and a source that gives no shred share, ciphertext is verified and nothing opened. */
+export interface CopyOptions {
+  source: Source;
+  recording: Pick<CaseFileRecording, 'recording_id' | 'exam_id' | 'opened_ms' | 'delete_by_ms'>;
+  pins: ReaderPins;
+  key?: DecryptionKey;
+  folder: CaseFolder;
+  watch?: CheckpointWatch | undefined;
+  nowMs: number;
+}
+
+/** Copies a recording out of any source into a case file, and verifies it on the way. */
+export async function copyCaseFile(options: CopyOptions): Promise<RecordingFindings> {
+  const { source, recording, pins, key, folder, watch, nowMs } = options;
   const copying = new CopyingSource(source, folder);
-  const reader = await RecordingReader.open({ source: copying, pins, key, nowMs, watch });
-  const findings = await reader.verify('plaintext');
+  const reader = await RecordingReader.open({ source: copying, pins, ...(key && { key }), nowMs, watch });
+  const findings = await reader.verify(key ? 'plaintext' : 'ciphertext');
   const summary: CaseFileRecording = {
     v: 1,
-    recording_id: recordingId,
+    recording_id: recording.recording_id,
     exam_id: recording.exam_id,
     opened_ms: recording.opened_ms,
     delete_by_ms: recording.delete_by_ms,

@@ -95,17 +95,8 @@ export class ApiSource implements Source {
     };
   }
 
-  /** Waits a little for entries that the log has taken and not yet published: that takes a second. */
-  async entries(): Promise<ProvenEntry[]> {
-    const { api, recordingId } = this.#options;
-    const { signal } = new AbortController();
-    for (let attempt = 0; ; attempt++) {
-      const { entries } = await api.receipt(recordingId);
-      if (attempt === PUBLISH_ATTEMPTS || entries.every(({ proof }) => proof !== null)) {
-        return entries.map(({ index, entry, proof }) => ({ index, entry: fromBase64Url(entry), proof }));
-      }
-      await api.environment.sleep(PUBLISH_MS, signal);
-    }
+  entries(): Promise<ProvenEntry[]> {
+    return publishedEntries(this.#options.api, this.#options.recordingId);
   }
 
   async object(name: ChunkName, range?: ByteRange): Promise<Bytes | undefined> {
@@ -146,6 +137,18 @@ export class ApiSource implements Source {
     const objects = Array.from({ length: count }, (_, i) => ({ epoch, track, seq: first + i }));
     const { downloads } = await this.#options.api.downloads(this.#options.recordingId, { objects });
     return new Map(downloads.map((download) => [download.seq, download.url]));
+  }
+}
+
+/** The log's entries about a recording; waits a little for those that it has taken and not yet published, which takes a second. */
+export async function publishedEntries(api: Api, recordingId: string): Promise<ProvenEntry[]> {
+  const { signal } = new AbortController();
+  for (let attempt = 0; ; attempt++) {
+    const { entries } = await api.receipt(recordingId);
+    if (attempt === PUBLISH_ATTEMPTS || entries.every(({ proof }) => proof !== null)) {
+      return entries.map(({ index, entry, proof }) => ({ index, entry: fromBase64Url(entry), proof }));
+    }
+    await api.environment.sleep(PUBLISH_MS, signal);
   }
 }
 

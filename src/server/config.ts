@@ -55,6 +55,14 @@ const environmentSchema = z
     /** Witnesses of the log: pairs of submission prefix and verifier key (C2SP vkey of type 4), commas between the pairs. */
     ZEROREEL_WITNESSES: z.string().optional(),
     /** PostgreSQL in place of the SQLite files; the vault's is another cluster. */
+    /** While objects are moved: where they are moved from, `embedded` or an origin. Everything else about it as above. */
+    ZEROREEL_FORMER_S3_ENDPOINT: z.union([z.literal('embedded'), origin]).optional(),
+    ZEROREEL_FORMER_S3_PUBLIC_ENDPOINT: origin.optional(),
+    ZEROREEL_FORMER_S3_REGION: z.string().min(1).default('us-east-1'),
+    ZEROREEL_FORMER_S3_BUCKET: z.string().min(3).max(63).default('zeroreel'),
+    ZEROREEL_FORMER_S3_ACCESS_KEY_ID: z.string().min(1).optional(),
+    ZEROREEL_FORMER_S3_SECRET_ACCESS_KEY: z.string().min(1).optional(),
+    ZEROREEL_FORMER_S3_PATH_STYLE: z.enum(['true', 'false']).default('true'),
     ZEROREEL_DATABASE_URL: postgresUrl.optional(),
     ZEROREEL_VAULT_URL: postgresUrl.optional(),
     /** How long a backup of the vault can exist. A deletion is final when it has passed. */
@@ -92,6 +100,15 @@ const environmentSchema = z
         'ZEROREEL_METRICS_HOST: metrics are for this machine alone, unless ZEROREEL_METRICS_TOKEN says who may ask',
     },
   )
+  .refine(
+    (env) =>
+      [undefined, 'embedded'].includes(env.ZEROREEL_FORMER_S3_ENDPOINT) ||
+      (env.ZEROREEL_FORMER_S3_ACCESS_KEY_ID !== undefined && env.ZEROREEL_FORMER_S3_SECRET_ACCESS_KEY !== undefined),
+    {
+      message:
+        'ZEROREEL_FORMER_S3_ENDPOINT needs ZEROREEL_FORMER_S3_ACCESS_KEY_ID and ZEROREEL_FORMER_S3_SECRET_ACCESS_KEY',
+    },
+  )
   // Shares in a file of one node are lost for the others.
   .refine((env) => (env.ZEROREEL_DATABASE_URL === undefined) === (env.ZEROREEL_VAULT_URL === undefined), {
     message: 'ZEROREEL_DATABASE_URL and ZEROREEL_VAULT_URL go together',
@@ -117,7 +134,9 @@ export interface Config {
   traces?: { url: string; ratio: number };
   bucket: string;
   region: string;
-  storage: { kind: 'embedded'; port: number; publicEndpoint?: string } | ExternalStorage;
+  storage: EmbeddedStorage | ExternalStorage;
+  /** Where objects are being moved from: read while they are, deleted from, and nothing new goes there. */
+  former?: StoragePlace;
   /** Two PostgreSQL clusters; absent: two SQLite files in `dataDir`. The URLs hold passwords. */
   database?: { url: string; vaultUrl: string };
 }
@@ -127,6 +146,15 @@ export interface Witness {
   /** Submission prefix, without a slash at its end. */
   url: string;
   key: VerifierKey;
+}
+
+/** One bucket, wherever it is. */
+export type StoragePlace = Pick<Config, 'bucket' | 'region' | 'storage'>;
+
+export interface EmbeddedStorage {
+  kind: 'embedded';
+  port: number;
+  publicEndpoint?: string;
 }
 
 export interface ExternalStorage {
@@ -142,6 +170,8 @@ export const SECRET_SETTINGS = [
   'ZEROREEL_S3_ACCESS_KEY_ID',
   'ZEROREEL_S3_SECRET_ACCESS_KEY',
   'ZEROREEL_METRICS_TOKEN',
+  'ZEROREEL_FORMER_S3_ACCESS_KEY_ID',
+  'ZEROREEL_FORMER_S3_SECRET_ACCESS_KEY',
 ] as const;
 
 export class ConfigError extends Error {}
@@ -195,6 +225,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
             },
             pathStyle: env.ZEROREEL_S3_PATH_STYLE === 'true',
           },
+    ...formerOf(env),
   };
 }
 
@@ -209,6 +240,26 @@ function tracesOf(env: z.infer<typeof environmentSchema>): Pick<Config, 'traces'
   const base = env.OTEL_EXPORTER_OTLP_ENDPOINT;
   const url = env.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT ?? (base && `${base.replace(/\/+$/, '')}/v1/traces`);
   return url === undefined ? {} : { traces: { url, ratio: env.OTEL_TRACES_SAMPLER_ARG } };
+}
+
+function formerOf(env: z.infer<typeof environmentSchema>): Pick<Config, 'former'> {
+  const endpoint = env.ZEROREEL_FORMER_S3_ENDPOINT;
+  if (endpoint === undefined) return {};
+  const [bucket, region] = [env.ZEROREEL_FORMER_S3_BUCKET, env.ZEROREEL_FORMER_S3_REGION];
+  if (endpoint === (env.ZEROREEL_S3_ENDPOINT ?? 'embedded') && bucket === env.ZEROREEL_S3_BUCKET) {
+    throw new ConfigError('ZEROREEL_FORMER_S3_BUCKET: expected another bucket than ZEROREEL_S3_BUCKET');
+  }
+  const publicEndpoint = env.ZEROREEL_FORMER_S3_PUBLIC_ENDPOINT;
+  const seen = publicEndpoint === undefined ? {} : { publicEndpoint: new URL(publicEndpoint).origin };
+  if (endpoint === 'embedded') {
+    return { former: { bucket, region, storage: { kind: 'embedded', port: env.ZEROREEL_BUCKET_PORT, ...seen } } };
+  }
+  const credentials = {
+    accessKeyId: env.ZEROREEL_FORMER_S3_ACCESS_KEY_ID!,
+    secretAccessKey: env.ZEROREEL_FORMER_S3_SECRET_ACCESS_KEY!,
+  };
+  const pathStyle = env.ZEROREEL_FORMER_S3_PATH_STYLE === 'true';
+  return { former: { bucket, region, storage: { kind: 's3', endpoint, ...seen, credentials, pathStyle } } };
 }
 
 function readWitnesses(text: string): Witness[] {

@@ -106,6 +106,8 @@ export interface Bucket {
   /** Valid from `now` for `expiresInSeconds`. Signs length, SHA-256 and create-only as headers that the store enforces. */
   presignPut(promise: ObjectPromise, now: number, expiresInSeconds: number): PresignedPut;
   presignGet(key: string, now: number, expiresInSeconds: number): string;
+  /** While objects are moved from one bucket to another: the one that this object is to be read from. Absent where there is one bucket. */
+  holder?(key: string): Promise<Pick<Bucket, 'presignGet'>>;
   /** Objects under `prefix` in key order, after `startAfter`. Strongly consistent; at most one page is in memory. */
   list(prefix: string, startAfter?: string): AsyncIterable<ListedObject>;
   /** Every version and marker under `prefix`; in a bucket without versioning, every object. */

@@ -1,8 +1,8 @@
 /** Jobs as they run on Node: each run is counted, traced and noted. */
 import type { Watchers } from './http-server.ts';
 
-/** Runs every quarter of a second would drown the rest. */
-const PULSES: ReadonlySet<string> = new Set(['publish', 'witness']);
+/** Runs every few seconds or less would drown the rest. */
+const PULSES: ReadonlySet<string> = new Set(['publish', 'witness', 'renew']);
 
 /** The same jobs; what they answer and throw stays as it is. */
 export function watchJobs<Jobs extends Record<string, () => Promise<unknown>>>(jobs: Jobs, watchers: Watchers): Jobs {

@@ -112,11 +112,11 @@ export function reviewRoutes(ports: Ports): Hono {
     const { objects } = await readJson(c, api.downloadsRequest);
     const now = clock.now();
     const recording = await requireReadable(c, caller, now);
+    const sign = async (key: string) => ((await bucket.holder?.(key)) ?? bucket).presignGet(key, now, URL_LIFE_SECONDS);
     const answer: z.infer<typeof api.downloadsResponse> = {
-      downloads: objects.map((name) => ({
-        ...name,
-        url: bucket.presignGet(objectKey(recording.id, name), now, URL_LIFE_SECONDS),
-      })),
+      downloads: await Promise.all(
+        objects.map(async (name) => ({ ...name, url: await sign(objectKey(recording.id, name)) })),
+      ),
       expires_ms: now + URL_LIFE_SECONDS * 1000,
     };
     return c.json(answer, 200, SECRET);

@@ -5,7 +5,7 @@
  * Nothing is deleted here. A scrub that takes a live recording for a leftover destroys data; what came back after a
  * deletion is the purge's, and what is foreign is a person's to explain.
  */
-import { equal, fromBase64Url } from '../../../crypto/format/bytes.ts';
+import { type Bytes, equal, fromBase64Url } from '../../../crypto/format/bytes.ts';
 import {
   chunkHeadLength,
   MAX_PLAINTEXT,
@@ -79,7 +79,7 @@ export async function scrub(
 }
 
 /** Recordings that are owed whole: those that no deletion was begun of, and whose time has not come. */
-function areOwed(rows: readonly RecordingRow[], now: number): RecordingRow[] {
+export function areOwed(rows: readonly RecordingRow[], now: number): RecordingRow[] {
   return rows.filter(
     ({ state, deleteByMs }) => (state === 'open' || state === 'closed' || state === 'abandoned') && now < deleteByMs,
   );
@@ -193,13 +193,27 @@ function isExpected({ track, seq }: ObjectName, { tracks, pending }: Owed): bool
 async function entryOf(
   bucket: Bucket,
   { key, bytes }: ListedObject,
-  { epoch, track, seq }: ObjectName,
+  name: ObjectName,
   row: EpochRow,
   previous: Uint8Array | undefined,
   isDeep: boolean,
 ): Promise<Uint8Array | undefined> {
   const stored = await bucket.get(key, isDeep ? undefined : { from: 0, to: Math.min(bytes, LONGEST_HEAD) - 1 });
-  if (!stored) return undefined;
+  return stored && signedEntry(stored, bytes, name, row, previous, isDeep);
+}
+
+/**
+ * entry_hash of an object of `bytes` bytes, if it is what the recorder of this epoch signed for this place; undefined for any other.
+ * `stored` is the whole of it where `isDeep`, and at least its head otherwise.
+ */
+export async function signedEntry(
+  stored: Bytes,
+  bytes: number,
+  { epoch, track, seq }: ObjectName,
+  row: EpochRow,
+  previous: Uint8Array | undefined,
+  isDeep: boolean,
+): Promise<Uint8Array | undefined> {
   try {
     const head = parseChunkHead(stored, bytes);
     const { header } = head;
