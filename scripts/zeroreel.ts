@@ -72,6 +72,8 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error;
   process.exit(EXIT.well);
 });
+// The SDK's version is pinned to one that supports this Node: its reminder is no news to whoever runs a command.
+process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true';
 const { stdin, stdout, stderr } = process;
 const shell = new Shell({ env: takeEnvironment(process.env), stdin, stdout, stderr });
 process.exitCode = await run(process.argv.slice(2), shell);
