@@ -4,7 +4,7 @@
  */
 
 export interface PageRules {
-  /** Path below the origin; the file is its last part with `.html`, `index.html` for `/`. */
+  /** Path below the origin; the file is that with `.html`, `index.html` for `/`. */
   path: string;
   title: string;
   /** May use camera, microphone, screen and coarse location. */
@@ -20,6 +20,12 @@ export const PAGES: readonly PageRules[] = [
   { path: '/review', title: 'Review recordings - Zeroreel', isCapturing: false, hasKeys: true },
   { path: '/compliance', title: 'Compliance - Zeroreel', isCapturing: false, hasKeys: false },
   { path: '/receipt', title: 'Check a receipt - Zeroreel', isCapturing: false, hasKeys: false },
+  { path: '/guide', title: 'Guides - Zeroreel', isCapturing: false, hasKeys: false },
+  { path: '/guide/student', title: 'Guide for students - Zeroreel', isCapturing: false, hasKeys: false },
+  { path: '/guide/instructor', title: 'Guide for instructors - Zeroreel', isCapturing: false, hasKeys: false },
+  { path: '/guide/compliance', title: 'Guide for compliance staff - Zeroreel', isCapturing: false, hasKeys: false },
+  { path: '/guide/operator', title: 'Guide for operators - Zeroreel', isCapturing: false, hasKeys: false },
+  { path: '/guide/dpia', title: 'Impact assessment - Zeroreel', isCapturing: false, hasKeys: false },
 ];
 
 /** Name of the one Trusted Types policy: it makes URLs of this origin's own workers and nothing else (src/web/parts/worker.ts). */

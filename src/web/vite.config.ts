@@ -20,13 +20,13 @@ function documentOf({ path, title }: PageRules): string {
     <meta name="viewport" content="width=device-width, initial-scale=1" />
     <meta name="color-scheme" content="light dark" />
     <title>${title}</title>
-    <link rel="icon" href="./icon.svg" type="image/svg+xml" />
-    <link rel="stylesheet" href="./style.css" />
+    <link rel="icon" href="/icon.svg" type="image/svg+xml" />
+    <link rel="stylesheet" href="/style.css" />
   </head>
   <body>
     <div id="root"></div>
     <noscript>This page needs JavaScript: it encrypts and decrypts on this device, and nowhere else.</noscript>
-    <script type="module" src="./${name}/main.tsx"></script>
+    <script type="module" src="/${name}/main.tsx"></script>
   </body>
 </html>
 `;

@@ -145,7 +145,7 @@ describeInChromium('every page in Chromium', () => {
         });
         expect(overflow, look).toBeLessThanOrEqual(0);
       });
-      await screenshot(page, path === '/' ? 'start' : path.slice(1));
+      await screenshot(page, path === '/' ? 'start' : path.slice(1).replaceAll('/', '-'));
       expect(new Set(asked)).toEqual(new Set([service.server.url]));
       expect(complaintsOf(page)).toEqual([]);
       await page.close();

@@ -5,13 +5,10 @@
 import type { z } from 'zod';
 import type { serviceSchema } from '../../../schema/api.ts';
 import type { LogAudit } from '../../client/log-audit.ts';
+import { Blank } from '../parts/blank.tsx';
 import { Button } from '../parts/button.tsx';
 
 export type Service = z.infer<typeof serviceSchema>;
-
-function Blank({ what }: { what: string }) {
-  return <em class="blank">to be filled in by the controller: {what}</em>;
-}
 
 export function ProcessingRecord({ service, audit }: { service: Service; audit: Omit<LogAudit, 'files'> }) {
   const { controller, privacy_contact: contact } = service.operator;

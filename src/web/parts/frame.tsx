@@ -1,6 +1,7 @@
 /** The frame that every page stands in: a way past the navigation, who this is, and one `main`. */
 import type { ComponentChildren } from 'preact';
 import iconUrl from '../icon.svg';
+import { guideFor } from './guides.ts';
 
 const LINKS = [
   ['/record', 'Record'],
@@ -22,6 +23,7 @@ export interface FrameProps {
 }
 
 export function Frame({ path, isNarrow = false, hasNavigation = true, banner, children }: FrameProps) {
+  const guide = guideFor(path);
   return (
     <div class="frame">
       <a class="skip" href="#main">
@@ -57,6 +59,7 @@ export function Frame({ path, isNarrow = false, hasNavigation = true, banner, ch
       </main>
       <footer class="foot">
         <span>Zeroreel: recordings are encrypted on the student’s device. This service cannot open them.</span>
+        {hasNavigation && <a href={guide.href}>{guide.name}</a>}
       </footer>
     </div>
   );

@@ -30,6 +30,12 @@ mount(() => (
           What is due, what was destroyed, and the proof: <a href="/compliance">compliance</a>.
         </p>
       </Panel>
+      <Panel heading="I want to know more">
+        <p>
+          Guides for students, instructors, compliance staff and operators, readable without an account:{' '}
+          <a href="/guide">guides</a>.
+        </p>
+      </Panel>
     </div>
   </Frame>
 ));
