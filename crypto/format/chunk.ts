@@ -182,15 +182,24 @@ export async function verifyChunkHead(head: ChunkHead, recorderKey: Uint8Array):
   return digest;
 }
 
-/** Checks one segment with its tag against a verified head, without any key; throws `length` or `segment-hash`. */
-export async function verifySegment(head: ChunkHead, index: number, segment: Uint8Array): Promise<void> {
+/** What the verified head says that the segment's SHA-256 is; throws `length` where the segment has not its length. */
+export function signedHash(head: ChunkHead, index: number, segment: Uint8Array): Bytes {
   const { from, to } = segmentRange(head, index);
   if (segment.length !== to - from) {
     throw new ProtocolError('length', `expected a segment of ${to - from} bytes, found ${segment.length}`);
   }
-  if (!equal(await sha256(segment), head.table.subarray(32 * index, 32 * index + 32))) {
-    throw new ProtocolError('segment-hash', `segment ${index} is not the one that was signed`);
-  }
+  return head.table.subarray(32 * index, 32 * index + 32);
+}
+
+/** For a segment whose hash is another. */
+export function otherSegment(index: number): ProtocolError {
+  return new ProtocolError('segment-hash', `segment ${index} is not the one that was signed`);
+}
+
+/** Checks one segment with its tag against a verified head, without any key; throws `length` or `segment-hash`. */
+export async function verifySegment(head: ChunkHead, index: number, segment: Uint8Array): Promise<void> {
+  const signed = signedHash(head, index, segment);
+  if (!equal(await sha256(segment), signed)) throw otherSegment(index);
 }
 
 /**

@@ -7,30 +7,29 @@ import {
   encodeBound,
   entryHash,
   MAX_PLAINTEXT,
+  otherSegment,
   parseChunkHead,
   SEGMENT,
   segmentCount,
   segmentRange,
   TAG,
+  signedHash,
   verifyChunkHead,
-  verifySegment,
   type ChunkHead,
   type ChunkHeader,
 } from '../format/chunk.ts';
 import type { Signer } from '../format/ed25519.ts';
 import { ProtocolError } from '../format/errors.ts';
-import { separator, sha256, subtle } from '../format/hash.ts';
+import { separator } from '../format/hash.ts';
 import { randomBytes } from '../format/random.ts';
 import { hkdf } from './schedule.ts';
-
-/** Segments that WebCrypto works on at a time: more than its threads buys nothing. */
-const IN_FLIGHT = 4;
+import { segmentEngine, type SegmentKey } from './segments.ts';
 
 /** What a recorder says about a chunk; the salt is drawn unless a test fixes it, the length is the plaintext's. */
 export type ChunkFields = Omit<ChunkHeader, 'plaintextLength' | 'salt'> & { salt?: Bytes };
 
 interface ChunkKey {
-  aes: CryptoKey;
+  segments: SegmentKey;
   iv: Bytes;
   commitment: Bytes;
 }
@@ -43,18 +42,18 @@ async function deriveChunkKey(
   usage: 'encrypt' | 'decrypt',
 ): Promise<ChunkKey> {
   const material = await hkdf(trackKey, salt, concat(separator('chunk'), bound), 76);
-  const aes = await subtle().importKey('raw', material.subarray(0, 32), 'AES-GCM', false, [usage]);
-  return { aes, iv: material.slice(32, 44), commitment: material.slice(44, 76) };
+  const segments = await segmentEngine.importKey(material.subarray(0, 32), usage);
+  return { segments, iv: material.slice(32, 44), commitment: material.slice(44, 76) };
 }
 
 /** nonce = iv with its last 4 bytes XOR u32 i; AAD = u32 i || u8 (i is the last). Together they fix place and end. */
-function segmentParameters(iv: Uint8Array, index: number, isLast: boolean): AesGcmParams {
+function segmentParameters(iv: Bytes, index: number, isLast: boolean): [nonce: Bytes, place: Bytes] {
   const nonce = concat(iv);
-  const additionalData = new Uint8Array(5);
-  new DataView(additionalData.buffer).setUint32(0, index);
-  for (let i = 0; i < 4; i++) nonce[8 + i]! ^= additionalData[i]!;
-  additionalData[4] = isLast ? 1 : 0;
-  return { name: 'AES-GCM', iv: nonce, additionalData };
+  const place = new Uint8Array(5);
+  new DataView(place.buffer).setUint32(0, index);
+  for (let i = 0; i < 4; i++) nonce[8 + i]! ^= place[i]!;
+  place[4] = isLast ? 1 : 0;
+  return [nonce, place];
 }
 
 /** Runs `work` on 0 to count - 1, a few at a time; the first failure ends it. */
@@ -63,7 +62,7 @@ async function forEachSegment(count: number, work: (index: number) => Promise<vo
   const lane = async (): Promise<void> => {
     while (next < count) await work(next++);
   };
-  await Promise.all(Array.from({ length: Math.min(IN_FLIGHT, count) }, lane));
+  await Promise.all(Array.from({ length: Math.min(segmentEngine.inFlight, count) }, lane));
 }
 
 /**
@@ -88,10 +87,10 @@ export async function sealChunk(
   object.set(key.commitment, BOUND_LENGTH);
   await forEachSegment(count, async (index) => {
     const clear = content.subarray(index * SEGMENT, (index + 1) * SEGMENT);
-    const parameters = segmentParameters(key.iv, index, index === count - 1);
-    const segment = new Uint8Array(await subtle().encrypt(parameters, key.aes, clear));
-    object.set(segment, headLength + index * (SEGMENT + TAG));
-    table.set(await sha256(segment), 32 * index);
+    const [nonce, place] = segmentParameters(key.iv, index, index === count - 1);
+    const from = headLength + index * (SEGMENT + TAG);
+    const sealed = object.subarray(from, from + clear.length + TAG);
+    table.set(await key.segments.seal(nonce, place, clear, sealed), 32 * index);
   });
   const digest = await entryHash({ bound, commitment: key.commitment, table });
   object.set(await signer.sign('chunk', digest), headLength - 64);
@@ -125,13 +124,16 @@ export class ChunkOpener {
    * `segment-hash`, `aead`.
    */
   async open(index: number, segment: Uint8Array): Promise<Bytes> {
-    await verifySegment(this.#head, index, segment);
-    const parameters = segmentParameters(this.#key.iv, index, index === this.#head.segments - 1);
+    const signed = signedHash(this.#head, index, segment);
+    const [nonce, place] = segmentParameters(this.#key.iv, index, index === this.#head.segments - 1);
+    let clear: Bytes | undefined;
     try {
-      return new Uint8Array(await subtle().decrypt(parameters, this.#key.aes, segment as Bytes));
+      clear = await this.#key.segments.open(nonce, place, segment as Bytes, signed);
     } catch {
       throw new ProtocolError('aead', `segment ${index} does not open`);
     }
+    if (!clear) throw otherSegment(index);
+    return clear;
   }
 }
 

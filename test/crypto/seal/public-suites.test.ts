@@ -4,17 +4,21 @@ import nacl from 'tweetnacl';
 import { afterAll, describe, expect, test } from 'vitest';
 import { concat, equal, fromHex, isZero, toHex } from '../../../crypto/format/bytes.ts';
 import { tweetnaclEngine, verifyMessage, webCryptoEngine, hasNativeEd25519 } from '../../../crypto/format/ed25519.ts';
+import { sha256 } from '../../../crypto/format/hash.ts';
 import { checkEncryptionKey, SUITE_HYBRID } from '../../../crypto/format/ids.ts';
 import { ProtocolError } from '../../../crypto/format/errors.ts';
 import { decapsulate, encapsulate, keySchedule } from '../../../crypto/seal/hybrid.ts';
 import { hkdf, hkdfBase } from '../../../crypto/seal/schedule.ts';
 import { sealBox } from '../../../crypto/seal/box.ts';
+import { nodeSegments, webCryptoSegments } from '../../../crypto/seal/segments.ts';
 import { havePublicVectors, publicVectors, type Wycheproof } from '../publicvectors.ts';
 
 const counts: Record<string, number> = {};
 const count = (suite: string): void => {
   counts[suite] = (counts[suite] ?? 0) + 1;
 };
+
+const SEGMENT_ENGINES = [webCryptoSegments, ...(nodeSegments ? [nodeSegments] : [])];
 
 /** The mark of an input that the engine refused; everything else it answers is hex. */
 const REFUSED = 'refused';
@@ -94,6 +98,24 @@ describe.skipIf(!havePublicVectors)('public suites', () => {
         if (result === 'valid') {
           const sealed = await crypto.subtle.encrypt(parameters, aes, fromHex(msg));
           expect(toHex(new Uint8Array(sealed)), `tcId ${tcId}`).toBe(ct + tag);
+        }
+        // What seals and opens segments takes keys of 256 bits alone, on each engine that is here.
+        for (const engine of key.length === 64 ? SEGMENT_ENGINES : []) {
+          const [nonce, place, segment] = [fromHex(iv), fromHex(aad), fromHex(ct + tag)];
+          const opener = await engine.importKey(fromHex(key), 'decrypt');
+          const clear = await hexOrRefused(
+            async () => (await opener.open(nonce, place, segment, await sha256(segment)))!,
+          );
+          expect(clear, `tcId ${tcId}`).toBe(result === 'valid' ? msg : REFUSED);
+          expect(await opener.open(nonce, place, segment, new Uint8Array(32)), `tcId ${tcId}`).toBeUndefined();
+          if (result === 'valid') {
+            const object = new Uint8Array(segment.length);
+            const digest = await (
+              await engine.importKey(fromHex(key), 'encrypt')
+            ).seal(nonce, place, fromHex(msg), object);
+            expect([toHex(object), toHex(digest)], `tcId ${tcId}`).toEqual([ct + tag, toHex(await sha256(segment))]);
+          }
+          count('aes-gcm of segments');
         }
         count('aes-gcm');
       }
