@@ -322,9 +322,12 @@ export const scrubRequest = z.strictObject({
   /** About this many recordings, chosen at random; otherwise all, and what belongs to none. */
   sample: z.int().min(1).max(100_000).optional(),
 });
-/** One line of NDJSON after every hundred recordings or so, and a last one that is not `running`. */
+/**
+ * One line of NDJSON after every hundred recordings or so, and a last one that is not `running`. `paused`: this call may do no more, and
+ * the timetable goes on.
+ */
 export const scrubLine = z.object({
-  state: z.enum(['running', 'finished', 'busy', 'failed']),
+  state: z.enum(['running', 'finished', 'paused', 'busy', 'failed']),
   recordings: uint,
   objects: uint,
   /** Cases by kind of anomaly that are open in the log now. */

@@ -76,7 +76,7 @@ function given(name: string, value: string | undefined): Record<string, string> 
 async function examineBucket(where: S3BucketOptions, origins: readonly string[]): Promise<Finding[]> {
   const origin = origins.find((one) => one !== '*');
   try {
-    return judge(await probeBucket(createS3Bucket(where), { now: () => Date.now() }, origin));
+    return judge(await probeBucket(createS3Bucket(where), { now: () => Date.now() }, { origin }));
   } catch (error) {
     if (!(error instanceof BucketError)) throw error;
     if (error.code !== 'unavailable')

@@ -8,7 +8,7 @@ import { watchLog } from '../../src/client/pinning.ts';
 import type { Verdict } from '../../src/client/verdict.ts';
 import { createMovingBucket } from '../../src/server/adapters/moving-bucket.ts';
 import { createS3Bucket } from '../../src/server/adapters/s3-bucket.ts';
-import { areOwed } from '../../src/server/jobs/scrub.ts';
+import { areOwed } from '../../src/server/jobs/scrub-recording.ts';
 import type { Store } from '../../src/server/ports.ts';
 import type { RecordingRow } from '../../src/server/store.ts';
 import { StoredSource } from '../evidence/stored-recording.ts';

@@ -11,7 +11,7 @@ The server does the same every night for a sample. Nothing is deleted.
   --deep    reads whole objects and every segment's hash, not only the heads of 4 KiB
   --sample  looks at about N recordings, chosen at random
 
-exit codes: 0 nothing wrong, 1 something found, or a recording that could not be examined
+exit codes: 0 nothing wrong, 1 something found, a recording that could not be examined, or not at the end yet
 
   $ zeroreel scrub
   1204 recordings, 51204 objects
@@ -49,6 +49,12 @@ export const scrub = command(USAGE, async (words, shell) => {
     shell.print(`${recordings} recordings, ${objects} objects`);
     for (const [kind, count] of Object.entries(found)) shell.print(`${kind}: ${count}`);
   }
+  if (answer.state === 'paused') {
+    shell.say(
+      'the server may do only so much at a time: it goes on by itself and logs what it finds; run this again to see the rest',
+    );
+  }
   for (const { recording_id: id, reason } of failed) shell.say(`${id}: ${reason}`);
-  return Object.keys(found).length === 0 && failed.length === 0 ? EXIT.well : EXIT.unwell;
+  const isWell = answer.state === 'finished' && Object.keys(found).length === 0 && failed.length === 0;
+  return isWell ? EXIT.well : EXIT.unwell;
 });

@@ -132,6 +132,11 @@ function serverErrorOf(thrown: unknown, report: (error: unknown) => void): Serve
   if (thrown instanceof StoreError && thrown.code === 'busy') {
     return new ServerError('busy', 'the database is busy; nothing was written', { cause: thrown });
   }
+  if (thrown instanceof StoreError && thrown.code === 'unavailable') {
+    return new ServerError('database-unavailable', 'the database does not answer; nothing was acknowledged', {
+      cause: thrown,
+    });
+  }
   return new ServerError('internal', 'something failed here; nothing was acknowledged', { cause: thrown });
 }
 

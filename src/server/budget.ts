@@ -7,6 +7,16 @@ import type { Clock } from './ports.ts';
 export interface Budget {
   /** Whether what is left is only enough to stop cleanly. */
   isSpent(): boolean;
+  /** One call more to something outside, by who does not go through a port. */
+  count(): void;
+}
+
+/** `fetch`, each call of which counts. */
+export function countedFetch(budget: Budget | undefined): typeof fetch {
+  return (...request) => {
+    budget?.count();
+    return fetch(...request);
+  };
 }
 
 export interface Limits {
@@ -20,7 +30,7 @@ export interface Limits {
 
 /**
  * What is kept back for the end: the steps that four recordings at once are in the middle of, the run's last entry, and a publication.
- * Measured by `test/server/slices.test.ts`.
+ * Measured by `test/workerd/slices.test.ts`.
  */
 const RESERVE = { subrequests: 100, statements: 150 } as const;
 

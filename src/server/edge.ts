@@ -6,20 +6,22 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { fromBase64Url } from '../../crypto/format/bytes.ts';
 import { probeBucket } from './adapters/bucket-probe.ts';
 import { type D1Binding, openD1Store } from './adapters/d1.ts';
+import { createBindingLimiter } from './adapters/limiter-binding.ts';
 import { createS3Bucket } from './adapters/s3-bucket.ts';
 import { isAppend } from './adapters/sql/statements.ts';
 import { type KvBinding, openKvVault } from './adapters/vault-kv.ts';
 import { importLogSigner } from './adapters/webcrypto-signer.ts';
-import { createApp } from './app.ts';
-import { type Limits, Meter } from './budget.ts';
-import { ConfigError, readConfig } from './config.ts';
-import { keepFirstToken } from './http/staff.ts';
+import { type AppOptions, createApp } from './app.ts';
+import { countedFetch, type Limits, Meter } from './budget.ts';
+import { type Config, ConfigError, readConfig } from './config.ts';
+import { answerHeaders } from './http/answer-headers.ts';
+import { keepFirstToken, letSetUp } from './http/staff.ts';
 import { abandon } from './jobs/abandon.ts';
 import { attest, isAttested } from './jobs/attest.ts';
 import { heartbeat } from './jobs/heartbeat.ts';
 import { publish } from './jobs/publish.ts';
 import { purge } from './jobs/purge.ts';
-import { scrub } from './jobs/scrub.ts';
+import { resumeScrub, scrub } from './jobs/scrub.ts';
 import { sweep } from './jobs/sweep.ts';
 import { createWitnessing } from './jobs/witness.ts';
 import type { Clock, Ports } from './ports.ts';
@@ -31,6 +33,8 @@ export interface Env extends Record<string, unknown> {
   ZEROREEL_LOG_KEY: string;
   /** Secret: the first administrator's token, to be deleted once there are others. It counts only where there is no token at all. */
   ZEROREEL_FIRST_TOKEN?: string;
+  /** Secret: what stands behind the `#` of the setup link, for who begins at the pages. It counts as long as there is no token. */
+  ZEROREEL_SETUP_SECRET?: string;
 }
 
 export interface ExecutionContext {
@@ -69,8 +73,10 @@ export const JOBS = {
   abandon,
   heartbeat,
   sweep,
-  attest: (ports: Ports) => attest(ports, probeBucket),
+  attest: (ports: Ports) =>
+    attest(ports, (bucket, clock) => probeBucket(bucket, clock, { send: countedFetch(ports.budget) })),
   scrub: (ports: Ports) => scrub(ports, { sample: SCRUB_SAMPLE }),
+  resumeScrub,
   publish,
 } satisfies Record<string, (ports: Ports) => Promise<unknown>>;
 
@@ -79,7 +85,7 @@ type Job = keyof typeof JOBS;
 /** By the cron expressions of wrangler.toml; a test compares the two. Publishing comes last, whatever happened before it. */
 export const SCHEDULE: Record<string, readonly Job[]> = {
   '* * * * *': ['purge', 'publish'],
-  '*/5 * * * *': ['abandon', 'publish'],
+  '*/5 * * * *': ['abandon', 'resumeScrub', 'publish'],
   '7 * * * *': ['heartbeat', 'attest', 'publish'],
   '37 * * * *': ['sweep', 'publish'],
   '20 3 * * *': ['scrub', 'publish'],
@@ -100,13 +106,12 @@ export function createWorker(options: EdgeOptions = {}) {
 
   async function open(env: Env) {
     const settings = Object.entries(env).filter((pair): pair is [string, string] => typeof pair[1] === 'string');
-    const { storage, bucket, region, logOrigin, vaultHorizonMs, publicUrl, witnesses } = readConfig(
-      Object.fromEntries(settings),
-    );
+    const config = readConfig(Object.fromEntries(settings));
+    const { storage, bucket, region, logOrigin, vaultHorizonMs, publicUrl, operator, witnesses } = config;
     if (storage.kind !== 's3') {
       throw new ConfigError('ZEROREEL_S3_ENDPOINT: expected a store; a Worker has no folder to embed a bucket in');
     }
-    const count = () => invocations.getStore()?.meter.count();
+    const count = (): void => invocations.getStore()?.meter.count();
     const ports = through({
       store: openD1Store(env.DB, (statements) => {
         const invocation = invocations.getStore();
@@ -126,12 +131,14 @@ export function createWorker(options: EdgeOptions = {}) {
       }),
       clock,
       signer: await importLogSigner(fromBase64Url(env.ZEROREEL_LOG_KEY), logOrigin),
-      budget: { isSpent: () => invocations.getStore()?.meter.isSpent() ?? false },
+      budget: { isSpent: () => invocations.getStore()?.meter.isSpent() ?? false, count },
     });
-    const first = env.ZEROREEL_FIRST_TOKEN;
+    const { ZEROREEL_FIRST_TOKEN: first, ZEROREEL_SETUP_SECRET: setup } = env;
     if (first !== undefined) await keepFirstToken(ports, () => first);
-    const witness = createWitnessing(ports, witnesses, report);
-    return { ports, witness, app: createApp(ports, { report, isAttestedFirst: true, publicUrl }) };
+    if (setup !== undefined) await letSetUp(ports, setup);
+    const limits = limitsOf(config, env);
+    const app = createApp(ports, { report, isAttestedFirst: true, publicUrl, operator, limits });
+    return { ports, app, headers: answerHeaders(publicUrl), witness: createWitnessing(ports, witnesses, report) };
   }
 
   async function openOnce(env: Env) {
@@ -148,10 +155,11 @@ export function createWorker(options: EdgeOptions = {}) {
 
   return {
     async fetch(request: Request, env: Env, context: ExecutionContext): Promise<Response> {
-      const { app, ports } = await openOnce(env);
+      const { app, ports, headers } = await openOnce(env);
       const invocation = begin();
       return invocations.run(invocation, async () => {
         const response = await app.fetch(request);
+        for (const [name, value] of headers) if (!response.headers.has(name)) response.headers.set(name, value);
         // Within about a second, as on Node. Two at once publish once: the checkpoint is a compare-and-swap.
         if (invocation.hasAppended) context.waitUntil(publish(ports).catch(report));
         return response;
@@ -173,6 +181,16 @@ export function createWorker(options: EdgeOptions = {}) {
       });
       measure({ cron, subrequests: invocation.meter.subrequests, statements: invocation.meter.statements });
     },
+  };
+}
+
+/** An address is what Cloudflare says that it is, in a header that no client can send through it. */
+function limitsOf({ rateLimits }: Config, env: Env): AppOptions['limits'] {
+  if (!rateLimits) return undefined;
+  const header = rateLimits.clientAddressHeader ?? 'cf-connecting-ip';
+  return {
+    limiter: createBindingLimiter(env),
+    addressOf: (c) => c.req.header(header)?.split(',').at(-1)?.trim(),
   };
 }
 

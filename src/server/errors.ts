@@ -65,6 +65,10 @@ export const ERRORS = {
   ],
   'storage-full': [507, 'The disk is full; nothing was written.'],
   busy: [503, 'The database is busy, or the server is only starting; nothing was written. Try again.'],
+  'database-unavailable': [
+    503,
+    'The database broke off or does not answer; what was asked may have been done all the same. Try again.',
+  ],
   internal: [500, 'Something failed here; nothing was acknowledged.'],
 } as const satisfies Record<string, readonly [status: number, meaning: string]>;
 

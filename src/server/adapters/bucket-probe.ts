@@ -17,8 +17,19 @@ const TIMEOUT_MS = 15_000;
 /** Stands for the pages of any origin. */
 const ANY_ORIGIN = 'https://zeroreel.example';
 
+/** How the probe's own requests leave. */
+interface Sender {
+  clock: Clock;
+  send: typeof fetch;
+}
+
 /** Where nothing answers, it throws `BucketError`; everything else is a fact. `origin`: whose pages must be able to upload. */
-export async function probeBucket(bucket: Bucket, clock: Clock, origin = ANY_ORIGIN): Promise<Probe> {
+export async function probeBucket(
+  bucket: Bucket,
+  clock: Clock,
+  { origin = ANY_ORIGIN, send = fetch }: { origin?: string | undefined; send?: typeof fetch } = {},
+): Promise<Probe> {
+  const sender: Sender = { clock, send };
   // No recording has such a prefix: an id has 22 characters.
   const prefix = `probe-${newId()}/`;
   const body = randomBytes(OBJECT_BYTES);
@@ -26,7 +37,7 @@ export async function probeBucket(bucket: Bucket, clock: Clock, origin = ANY_ORI
   try {
     const settings = await bucket.settings();
     const url = bucket.presignPut(promise, clock.now(), URL_SECONDS);
-    const stored = await put(url, body, clock);
+    const stored = await put(url, body, sender);
     const promised = (name: string, at = clock.now()) =>
       bucket.presignPut({ ...promise, key: prefix + name }, at, URL_SECONDS);
     const attempts: Record<Refusal, [url: PresignedPut, body: Bytes]> = {
@@ -39,9 +50,9 @@ export async function probeBucket(bucket: Bucket, clock: Clock, origin = ANY_ORI
     };
     const refusals = {} as Record<Refusal, number>;
     for (const [refusal, [refusable, content]] of Object.entries(attempts) as [Refusal, [PresignedPut, Bytes]][]) {
-      refusals[refusal] = await put(refusable, content, clock).then(({ status }) => status, ifCut);
+      refusals[refusal] = await put(refusable, content, sender).then(({ status }) => status, ifCut);
     }
-    const reads = await probeReads(bucket, promise.key, body, clock, origin);
+    const reads = await probeReads(bucket, promise.key, body, sender, origin);
     const isListed = await isIn(bucket, prefix, promise.key, body.length);
     await empty(bucket, prefix);
     const left = (await versionsUnder(bucket, prefix)).length;
@@ -55,10 +66,10 @@ export async function probeBucket(bucket: Bucket, clock: Clock, origin = ANY_ORI
   }
 }
 
-async function probeReads(bucket: Bucket, key: string, body: Bytes, clock: Clock, origin: string) {
-  const url = bucket.presignGet(key, clock.now(), URL_SECONDS);
-  const whole = await request(url, {}, clock);
-  const part = await request(url, { headers: { range: 'bytes=100-199' } }, clock);
+async function probeReads(bucket: Bucket, key: string, body: Bytes, sender: Sender, origin: string) {
+  const url = bucket.presignGet(key, sender.clock.now(), URL_SECONDS);
+  const whole = await request(url, {}, sender);
+  const part = await request(url, { headers: { range: 'bytes=100-199' } }, sender);
   const preflight = await request(
     url,
     {
@@ -69,7 +80,7 @@ async function probeReads(bucket: Bucket, key: string, body: Bytes, clock: Clock
         'access-control-request-headers': 'content-type,if-none-match,x-amz-checksum-sha256,x-amz-content-sha256',
       },
     },
-    clock,
+    sender,
   );
   return {
     isReadable: whole.status === 200 && equal(whole.bytes, body),
@@ -101,9 +112,9 @@ interface Answer {
   skewMs: number | null;
 }
 
-async function request(url: string, init: RequestInit, clock: Clock): Promise<Answer> {
+async function request(url: string, init: RequestInit, { clock, send }: Sender): Promise<Answer> {
   const sentMs = clock.now();
-  const response = await fetch(url, { ...init, signal: AbortSignal.timeout(TIMEOUT_MS) });
+  const response = await send(url, { ...init, signal: AbortSignal.timeout(TIMEOUT_MS) });
   const date = Date.parse(response.headers.get('date') ?? '');
   return {
     status: response.status,
@@ -120,8 +131,8 @@ function ifCut(error: unknown): number {
   throw error;
 }
 
-function put({ url, headers }: PresignedPut, body: Bytes, clock: Clock): Promise<Answer> {
-  return request(url, { method: 'PUT', headers, body }, clock);
+function put({ url, headers }: PresignedPut, body: Bytes, sender: Sender): Promise<Answer> {
+  return request(url, { method: 'PUT', headers, body }, sender);
 }
 
 function forged({ url, headers }: PresignedPut): PresignedPut {

@@ -83,13 +83,19 @@ function messageOf(error: unknown): string {
   return `${error instanceof Error ? error.message : String(error)}${cause}`;
 }
 
-/** D1 tells its errors apart by their text only (developers.cloudflare.com/d1/observability/debug-d1). */
+/**
+ * D1 tells its errors apart by their text only (developers.cloudflare.com/d1/observability/debug-d1). What is not known is taken for
+ * passing: a connection that was lost, an object that was reset, a limit of time or memory. Whether a write was made is not known then.
+ */
 function storeError(error: unknown): StoreError {
   const message = messageOf(error);
   const codes: [pattern: RegExp, code: StoreErrorCode][] = [
     [/SQLITE_CONSTRAINT|constraint failed/i, 'refused'],
     [/SQLITE_FULL|maximum DB size/i, 'full'],
-    [/overloaded|SQLITE_BUSY|reset because its code was updated|queued for too long/i, 'busy'],
+    // Requests that were still in the queue.
+    [/overloaded|SQLITE_BUSY|queued for too long/i, 'busy'],
+    [/no such (?:table|column)|D1_COLUMN_NOTFOUND/i, 'version'],
+    [/D1_TYPE_ERROR|syntax error|too many SQL variables|statement too long/i, 'refused'],
   ];
   const code = codes.find(([pattern]) => pattern.test(message))?.[1] ?? 'unavailable';
   return new StoreError(code, `d1: ${message}`, { cause: error });

@@ -17,7 +17,7 @@ export const LIMITS = {
 export type LimitKind = keyof typeof LIMITS;
 
 /** What one call costs its address: with a token or session; without; and to sign in, which nobody does often. */
-const POINTS = { known: 1, anonymous: 10, signIn: 200 };
+export const POINTS = { known: 1, anonymous: 10, signIn: 200 };
 const SIGN_IN = /^\/v1\/(?:sessions|setup)/;
 
 export interface Limiter {

@@ -130,6 +130,7 @@ export const ROUTES = {
       'ticket-refused',
       'ticket-used',
       'epoch-conflict',
+      'storage-unattested',
       'uploads-over',
       'recording-ended',
       ...GONE,
@@ -412,7 +413,7 @@ export function refusalsOf(name: RouteName): ReadonlySet<ErrorCode> {
   const isForbidding = typeof access !== 'string' && (access.length < 2 || /:exam|:id/.test(name));
   return new Set<ErrorCode>([
     ...errors,
-    ...(['internal', 'busy', 'rate-limited'] as const),
+    ...(['internal', 'busy', 'database-unavailable', 'rate-limited'] as const),
     ...(isSafe ? [] : (['storage-full'] as const)),
     ...(request ? (['malformed', 'not-json', 'too-large'] as const) : []),
     ...(query ? (['malformed'] as const) : []),

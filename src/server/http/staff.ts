@@ -11,7 +11,7 @@ import type { Ports, Store } from '../ports.ts';
 import type { Failure } from '../jobs/batch.ts';
 import { purge } from '../jobs/purge.ts';
 import { scrub, type ScrubSummary } from '../jobs/scrub.ts';
-import type { Role, TokenRow } from '../store.ts';
+import { type Role, StoreError, type TokenRow } from '../store.ts';
 import { requireStanding } from './revocation.ts';
 import { requireStaff, secretOf, tokenHash } from './access.ts';
 import { parse, readJson, SECRET } from './request.ts';
@@ -94,13 +94,28 @@ export async function keepFirstToken({ store, clock }: Ports, keep: (make: () =>
 }
 
 /** A secret that stands for "you are the first administrator"; `undefined` once there is a token. */
-export async function issueSetup({ store, clock }: Ports): Promise<string | undefined> {
-  if ((await store.tokens()).length > 0) return undefined;
+export async function issueSetup(ports: Ports): Promise<string | undefined> {
   const secret = `zrsetup_${toBase64Url(crypto.getRandomValues(new Uint8Array(32)))}`;
-  const now = clock.now();
-  await store.issue('setup', await tokenHash(secret), now + SETUP_MS, now);
-  return secret;
+  return (await letSetUp(ports, secret)) ? secret : undefined;
 }
+
+/** The same for a secret that the operator chose, where nobody could read one that was made here. Again within its day changes nothing. */
+export async function letSetUp({ store, clock }: Ports, secret: string): Promise<boolean> {
+  if ((await store.tokens()).length > 0) return false;
+  const now = clock.now();
+  try {
+    await store.issue('setup', await tokenHash(secret), now + SETUP_MS, now);
+  } catch (error) {
+    // It stands already, since an earlier start.
+    if (!(error instanceof StoreError && error.code === 'refused')) throw error;
+  }
+  return true;
+}
+
+const NOTHING_SEEN: ScrubSummary = {
+  ...{ isRun: true, isFinished: false },
+  ...{ recordings: 0, objects: 0, found: {}, failed: [] },
+};
 
 /** `report` is told of a failure that comes after the answer has begun. */
 export function staffRoutes(ports: Ports, report: (error: unknown) => void): Hono {
@@ -214,7 +229,7 @@ export function staffRoutes(ports: Ports, report: (error: unknown) => void): Hon
           // The walk goes on for whoever hung up: it is in the log, and what it finds will be.
           if (!signal.aborted) stream.enqueue(encoder.encode(`${JSON.stringify(scrubLine(state, summary))}\n`));
         };
-        let last: ScrubSummary = { isRun: true, recordings: 0, objects: 0, found: {}, failed: [] };
+        let last: ScrubSummary | undefined;
         const onProgress = (summary: ScrubSummary) => {
           last = summary;
           tell('running', summary);
@@ -225,10 +240,10 @@ export function staffRoutes(ports: Ports, report: (error: unknown) => void): Hon
             ...(sample !== undefined && { sample }),
             onProgress,
           });
-          tell(summary.isRun ? 'finished' : 'busy', summary);
+          tell(summary.isFinished ? 'finished' : summary.isRun ? 'paused' : 'busy', summary);
         } catch (error) {
           report(error);
-          tell('failed', last);
+          tell('failed', last ?? NOTHING_SEEN);
         }
         if (!signal.aborted) stream.close();
       },

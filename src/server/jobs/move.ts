@@ -16,7 +16,7 @@ import { parseObjectKey, recordingPrefix } from '../core/names.ts';
 import { CLOCK_SKEW_MS, URL_LIFE_SECONDS } from '../core/retention.ts';
 import { type Bucket, BucketError, type ListedObject, type ObjectVersion, type Ports } from '../ports.ts';
 import type { EpochRow, PendingRow } from '../store.ts';
-import { areOwed, signedEntry } from './scrub.ts';
+import { areOwed, signedEntry } from './scrub-recording.ts';
 
 /** No URL that a server signed before this long ago is good any more, by whichever clock. */
 export const URLS_DEAD_AFTER_MS = URL_LIFE_SECONDS * 1000 + CLOCK_SKEW_MS;

@@ -10,6 +10,7 @@ import { proveConsistency } from '../../../crypto/log/tree.ts';
 import type { Witness } from '../config.ts';
 import type { Ports } from '../ports.ts';
 import type { CheckpointRow } from '../store.ts';
+import { countedFetch } from '../budget.ts';
 import { publishedHashes } from './publish.ts';
 
 const TIMEOUT_MS = 5_000;
@@ -39,7 +40,7 @@ interface Acquaintance {
 
 /** The job: answers how many cosignatures came. `report` is told of a failure when it begins. */
 export function createWitnessing(
-  { store, clock }: Ports,
+  { store, clock, budget }: Ports,
   witnesses: readonly Witness[],
   report: (error: unknown) => void,
 ): () => Promise<number> {
@@ -73,7 +74,11 @@ export function createWitnessing(
     for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
       const old = acquaintance.size;
       const hashes = old === 0 || old === size ? [] : await proveConsistency(old, size, publishedHashes(store, size));
-      const { status, text } = await post(`${witness.url}/add-checkpoint`, formatGrowth(old, hashes, note));
+      const { status, text } = await post(
+        countedFetch(budget),
+        `${witness.url}/add-checkpoint`,
+        formatGrowth(old, hashes, note),
+      );
       if (status === 200) {
         const [signature] = await readCosignatures(note, text, [witness.key]);
         if (!signature) throw new WitnessError(name, 'it answered with no line of its own key');
@@ -99,8 +104,8 @@ export function createWitnessing(
   }
 }
 
-async function post(url: string, body: string): Promise<{ status: number; text: string }> {
-  const response = await fetch(url, {
+async function post(send: typeof fetch, url: string, body: string): Promise<{ status: number; text: string }> {
+  const response = await send(url, {
     method: 'POST',
     body,
     headers: { 'content-type': 'text/plain; charset=utf-8' },
