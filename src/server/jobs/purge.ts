@@ -227,7 +227,7 @@ async function intend(ports: Ports, recording: RecordingRow, reason: Reason): Pr
   await store.intendDeletion(id, found, entry);
 }
 
-/** What a listing shows before the first delete; what the rows say where the bucket does not answer. */
+/** What a listing shows before the first delete; what the rows say where the bucket does not answer, or not within the budget. */
 async function whatIsThere(ports: Ports, recording: RecordingRow, reason: Reason) {
   const { store, bucket } = ports;
   try {
@@ -235,7 +235,7 @@ async function whatIsThere(ports: Ports, recording: RecordingRow, reason: Reason
     const { objects, bytes } = await tally(bucket.list(recordingPrefix(recording.id)));
     return { objects, bytes };
   } catch (error) {
-    if (!(error instanceof BucketError)) throw error;
+    if (!(error instanceof BucketError || error instanceof BudgetSpentError)) throw error;
     if (recording.state !== 'open') return { objects: recording.objects, bytes: recording.bytes };
     const counted = await store.tracks(recording.id);
     return {
@@ -305,27 +305,44 @@ async function destroy(ports: Ports, id: string, renew: () => Promise<void>): Pr
   return objects;
 }
 
+/** Objects that a plain listing shows, and their bytes. */
+interface Removed {
+  objects: number;
+  bytes: number;
+}
+
 /**
- * Deletes until a listing is empty; an anomaly and a throw if it never is. Answers what was there. It may be stopped at every thousand
- * objects: what is gone is gone, and the next run lists what is left.
+ * Deletes until a listing is empty; an anomaly and a throw if it never is. Answers what was there. It may be stopped at every batch: how
+ * much is gone is kept, and the next run lists what is left.
  */
-async function emptyPrefix(
+async function emptyPrefix(ports: Ports, recordingId: string, renew: () => Promise<void>): Promise<Removed> {
+  const removed: Removed = { objects: 0, bytes: 0 };
+  const isEmpty = await fromBookmark<Removed>(ports.store, `purge: ${recordingId}`, async (before, keep) => {
+    keep(Object.assign(removed, before));
+    await deleteAll(ports, recordingId, removed, renew);
+  });
+  if (!isEmpty) throw new BudgetSpentError('the prefix is not empty yet');
+  return removed;
+}
+
+async function deleteAll(
   ports: Ports,
   recordingId: string,
+  removed: Removed,
   renew: () => Promise<void>,
-): Promise<{ objects: number; bytes: number }> {
+): Promise<void> {
   const { bucket } = ports;
   const prefix = recordingPrefix(recordingId);
-  let first: Removal | undefined;
   let refused: Removal['refused'] = [];
   let found = 0;
   for (let pass = 0; pass < MOST_PASSES; pass++) {
     found = await bucket.abortMultiparts(prefix);
-    const removal = await deleteListed(batches(bucket.listVersions(prefix), KEYS_PER_DELETE), bucket, renew);
+    // What a later pass finds was refused in the first.
+    const counted = pass === 0 ? removed : { objects: 0, bytes: 0 };
+    const removal = await deleteListed(batches(bucket.listVersions(prefix), KEYS_PER_DELETE), bucket, counted, renew);
     ({ refused } = removal);
     found += removal.versions;
-    const { objects, bytes } = (first ??= removal);
-    if (found === 0) return { objects, bytes };
+    if (found === 0) return;
   }
   await reportAnomaly(ports, recordingId, 'delete-failed', found, endOf);
   const code = refused[0] ? `; the store says ${refused[0].code} for ${refused.length} objects` : '';
@@ -335,27 +352,28 @@ async function emptyPrefix(
 /** What one pass over a listing found, and what the store would not delete of it. */
 interface Removal {
   versions: number;
-  /** Objects that a plain listing shows, and their bytes. */
-  objects: number;
-  bytes: number;
   refused: { key: string; code: string }[];
 }
 
-/** Deletes what is listed while the listing goes on, a few batches at a time. Answers once every delete was answered, or throws. */
+/**
+ * Deletes what is listed while the listing goes on, a few batches at a time, and adds it to `removed`. Answers once every delete was
+ * answered, or throws.
+ */
 async function deleteListed(
   listing: AsyncIterable<ListedVersion[]>,
   bucket: Ports['bucket'],
+  removed: Removed,
   renew: () => Promise<void>,
 ): Promise<Removal> {
-  const removal: Removal = { versions: 0, objects: 0, bytes: 0, refused: [] };
+  const removal: Removal = { versions: 0, refused: [] };
   const work = async () => {
     for await (const batch of listing) {
       removal.versions += batch.length;
-      for (const { bytes } of batch.filter(({ kind }) => kind === 'current')) {
-        removal.objects++;
-        removal.bytes += bytes;
-      }
       removal.refused.push(...(await bucket.deleteVersions(batch)));
+      for (const { bytes } of batch.filter(({ kind }) => kind === 'current')) {
+        removed.objects++;
+        removed.bytes += bytes;
+      }
       // After the delete and not before: however little a run may do, it leaves less than it found.
       await renew();
     }
@@ -391,7 +409,11 @@ async function lookAgain(ports: Ports, summary: PurgeSummary, renew: () => Promi
 async function isEmptyNow(ports: Ports, id: string, renew: () => Promise<void>): Promise<boolean> {
   const { bucket } = ports;
   let returned = await bucket.abortMultiparts(recordingPrefix(id));
-  for await (const _ of bucket.listVersions(recordingPrefix(id))) returned++;
+  for await (const _ of bucket.listVersions(recordingPrefix(id))) {
+    returned++;
+    // So many at least: what is left of the run is for their deletion.
+    if (ports.budget?.isSpent() === true) break;
+  }
   if (returned === 0) return true;
   await reportAnomaly(ports, id, 'object-returned', returned, endOf);
   await emptyPrefix(ports, id, renew);
