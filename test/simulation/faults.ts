@@ -26,17 +26,12 @@ const LEASE: Edit = {
 
 export const FAULTS: readonly PlantedFault[] = [
   // purge
-  fault(
-    'purge trusts the answer of the delete',
-    PURGE,
-    'if (found === 0) return { objects, bytes };',
-    'return { objects, bytes };',
-  ),
+  fault('purge trusts the answer of the delete', PURGE, 'if (found === 0) return;', 'return;'),
   fault(
     'purge marks as done what the store refused',
     PURGE,
     "await reportAnomaly(ports, recordingId, 'delete-failed', found, endOf);",
-    'return { objects: 0, bytes: 0 };',
+    'return;',
   ),
   fault(
     'purge lists objects and no versions',

@@ -412,7 +412,7 @@ async function isEmptyNow(ports: Ports, id: string, renew: () => Promise<void>):
   for await (const _ of bucket.listVersions(recordingPrefix(id))) {
     returned++;
     // So many at least: what is left of the run is for their deletion.
-    if (ports.budget?.isSpent() === true) break;
+    if (returned % KEYS_PER_DELETE === 0 && ports.budget?.isSpent() === true) break;
   }
   if (returned === 0) return true;
   await reportAnomaly(ports, id, 'object-returned', returned, endOf);
