@@ -243,6 +243,7 @@ describe('a failure inside', () => {
     ['a store that is damaged', new StoreError('damaged', secret), 500, 'internal'],
     ['a store that refuses', new StoreError('refused', secret), 500, 'internal'],
     ['a store that is busy', new StoreError('busy', secret), 503, 'busy'],
+    ['a store that does not answer', new StoreError('unavailable', secret), 503, 'database-unavailable'],
     ['a store that is full', new StoreError('full', secret), 507, 'storage-full'],
     ['a bucket that is away', new BucketError('unavailable', secret), 503, 'storage-unavailable'],
   ] as const)('says nothing of itself: %s', async (_, error, status, code) => {

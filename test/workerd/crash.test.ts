@@ -10,6 +10,8 @@ import { type Appointment, HEADERS } from './strings.ts';
 const SLOW = process.env['SLOW'] === '1';
 /** Lives, each with its end at another call; the calls are spread over the whole of it. */
 const LIVES = SLOW ? 120 : 6;
+/** Each life has an isolate and a database of its own. */
+const STARTING_MS = SLOW ? 1_800_000 : 180_000;
 
 let site: Site;
 let deployment: RunningWorker;
@@ -31,7 +33,7 @@ beforeAll(async () => {
   const { signer } = deployment.ports;
   const log = { origin: signer.origin, vkey: vkeyOf(signer) };
   script = await writeScript(await makeExam({ now: beginMs, log, readers: [await makeReader(1)] }), beginMs);
-});
+}, STARTING_MS);
 afterAll(async () => {
   await deployment.close();
   await site.close();

@@ -13,6 +13,8 @@ interface TestEnv extends Env {
   TEST_LIMITS: string;
   /** `moved` where the bucket goes by the test's clock. */
   TEST_BUCKET_CLOCK: string;
+  /** `always` where a bucket that was once found fit stays so. */
+  TEST_ATTESTED: string;
 }
 
 let now = Date.now();
@@ -54,7 +56,7 @@ function keptAttested({ store, ...others }: Ports): Ports {
 
 let worker: ReturnType<typeof createWorker> | undefined;
 
-function workerOf({ TEST_LIMITS, TEST_BUCKET_CLOCK }: TestEnv) {
+function workerOf({ TEST_LIMITS, TEST_BUCKET_CLOCK, TEST_ATTESTED }: TestEnv) {
   const clock = { now: () => now };
   worker ??= createWorker({
     clock,
@@ -62,7 +64,10 @@ function workerOf({ TEST_LIMITS, TEST_BUCKET_CLOCK }: TestEnv) {
     ...(TEST_LIMITS !== '' && {
       limits: JSON.parse(TEST_LIMITS) as { subrequests: number; statements: number; wallMs: number },
     }),
-    through: (opened) => (ports = throughGate((inside = keptAttested(opened)), gate, 1000)),
+    through: (opened) => {
+      inside = TEST_ATTESTED === 'always' ? keptAttested(opened) : opened;
+      return (ports = throughGate(inside, gate, 1000));
+    },
     report,
     measure: (usage) => usages.push(usage),
   });

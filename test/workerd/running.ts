@@ -11,6 +11,7 @@ import { createS3Bucket } from '../../src/server/adapters/s3-bucket.ts';
 import { importLogSigner } from '../../src/server/adapters/webcrypto-signer.ts';
 import type { Limits } from '../../src/server/budget.ts';
 import type { JOBS, Usage } from '../../src/server/edge.ts';
+import { RATE_LIMITS } from '../../src/server/adapters/limiter-binding.ts';
 import type { Clock, Ports, Store, Vault } from '../../src/server/ports.ts';
 import { StoreError, type StoreErrorCode } from '../../src/server/store.ts';
 import type { Holdings } from '../server/holdings.ts';
@@ -69,6 +70,10 @@ export interface WorkerOptions {
   isolates?: number;
   /** Whether each of them has a D1 and a KV of its own. */
   areApart?: boolean;
+  /** Default: the bucket is found fit at the start, and stays so however far the clock is moved. */
+  isLeftUnattested?: boolean;
+  /** More of `ZEROREEL_...`, or instead of what is set here; an empty one is not set. */
+  settings?: Readonly<Record<string, string>>;
 }
 
 export interface Told {
@@ -113,7 +118,7 @@ export function toldBy(headers: Headers): Told {
 }
 
 export async function startWorker(options: WorkerOptions): Promise<RunningWorker> {
-  const { clock, bucket, logOrigin, limits, isolates = 1, areApart = false } = options;
+  const { clock, bucket, logOrigin, limits, isolates = 1, areApart = false, isLeftUnattested = false } = options;
   const seed = randomBytes(32);
   const adminToken = `zra_${newId()}${newId()}`;
   const names = Array.from({ length: isolates }, (_, index) => `isolate-${index}`);
@@ -126,6 +131,7 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
       script,
       d1Databases: { DB: areApart ? `store-of-${name}` : 'store' },
       kvNamespaces: { VAULT: areApart ? `vault-of-${name}` : 'vault' },
+      ratelimits: Object.fromEntries(Object.entries(RATE_LIMITS).map(([binding, simple]) => [binding, { simple }])),
       unsafeDirectSockets: [{ host: '127.0.0.1', port: 0 }],
       bindings: {
         ZEROREEL_LOG_KEY: toBase64Url(seed),
@@ -136,6 +142,9 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
         ZEROREEL_S3_BUCKET: bucket.name,
         ZEROREEL_S3_ACCESS_KEY_ID: bucket.credentials.accessKeyId,
         ZEROREEL_S3_SECRET_ACCESS_KEY: bucket.credentials.secretAccessKey,
+        ZEROREEL_RATE_LIMITS: 'off',
+        ...options.settings,
+        TEST_ATTESTED: isLeftUnattested ? '' : 'always',
         TEST_LIMITS: limits ? JSON.stringify(limits) : '',
         TEST_BUCKET_CLOCK: bucket.isMoved ? 'moved' : 'real',
       },
@@ -150,7 +159,9 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
     const running = await Promise.all(
       names.map(async (name) => isolateAt((await miniflare.unsafeGetDirectURL(name)).origin, clock)),
     );
-    for (const isolate of areApart ? running : running.slice(0, 1)) await isolate.run('attest');
+    if (!isLeftUnattested) {
+      for (const isolate of areApart ? running : running.slice(0, 1)) await isolate.run('attest');
+    }
     const { endpoint, credentials } = bucket;
     return {
       isolates: running,

@@ -161,6 +161,7 @@ describe('a machine that fails is told as it is, by every route', () => {
     const { path, body } = SAMPLES[name];
     for (const [thrown, code] of [
       [new StoreError('busy', 'x'), 'busy'],
+      [new StoreError('unavailable', 'x'), 'database-unavailable'],
       [new Error('x'), 'internal'],
     ] as const) {
       const failing = new Proxy(stage.server.ports.store, {

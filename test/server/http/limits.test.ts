@@ -6,7 +6,7 @@ import { answerHeaders } from '../../../src/server/http/answer-headers.ts';
 import { type LimitKind, LIMITS } from '../../../src/server/http/limits.ts';
 import { makeTicket, TestRecorder } from '../recorder.ts';
 import { expectRefusal } from '../refusal.ts';
-import { type Answer, Stage } from '../stage.ts';
+import { type Answer, runtime, Stage } from '../stage.ts';
 
 let stage: Stage;
 beforeAll(async () => {
@@ -83,7 +83,10 @@ describe('too many calls', () => {
     let answer = await ask('198.51.100.7');
     let well = 0;
     for (; answer.status === 201; well++) answer = await ask('198.51.100.7');
-    expect(well).toBe(LIMITS.address.calls / 200);
+    const most = LIMITS.address.calls / 200;
+    expect(well).toBeGreaterThanOrEqual(most);
+    // Cloudflare's counters begin anew with each minute of the clock, wherever the calls lie in it.
+    expect(well).toBeLessThanOrEqual(runtime.name === 'workerd' ? 2 * most : most);
     expectLimited(answer, 'address');
     expect((await ask('198.51.100.8')).status).toBe(201);
   });

@@ -10,12 +10,11 @@ import { sessionHash } from '../../../crypto/format/session.ts';
 import { generateIdentity, type Identity } from '../../../crypto/seal/identity.ts';
 import { Api } from '../../../src/client/api.ts';
 import { systemEnvironment } from '../../../src/client/environment.ts';
-import { createApp } from '../../../src/server/app.ts';
 import { CHALLENGE_MS, SESSION_MS } from '../../../src/server/http/sessions.ts';
 import { bundleFor } from '../../crypto/runtimes/bundle.ts';
 import { makeReader, nextPolicy, type TestExam, type TestReader } from '../recorder.ts';
 import { expectRefusal } from '../refusal.ts';
-import { type Answer, DAY_MS, expectStatus, HOUR_MS, Stage } from '../stage.ts';
+import { type Answer, DAY_MS, expectStatus, HOUR_MS, Stage, stageFetch } from '../stage.ts';
 
 let stage: Stage;
 let reader: TestReader;
@@ -33,21 +32,22 @@ async function enrol(
   { identity, key }: TestReader,
   operation: typeof KEY_ADD | typeof KEY_REVOKE = KEY_ADD,
   days = 300,
+  at = stage,
 ) {
   const fields = {
     ...{ identity: identity.publicKey, suite: key.suite, publicKey: key.publicKey, operation },
-    createdMs: stage.clock.now() - 1,
-    expiresMs: stage.clock.now() + days * DAY_MS,
+    createdMs: at.clock.now() - 1,
+    expiresMs: at.clock.now() + days * DAY_MS,
     prevKeyId: new Uint8Array(16),
   };
   const document = toBase64Url(await encodeKeyDocument(fields, identity.signer));
-  expectStatus(await stage.call('POST', '/v1/keys', { token: stage.admin, body: { document } }), 200, 201);
+  expectStatus(await at.call('POST', '/v1/keys', { token: at.admin, body: { document } }), 200, 201);
 }
 
 const PAGE = { 'zeroreel-csrf': '1' };
 
-async function challenge(): Promise<string> {
-  return expectStatus<{ challenge: string }>(await stage.call('POST', '/v1/sessions/challenges'), 201).challenge;
+async function challenge(at = stage): Promise<string> {
+  return expectStatus<{ challenge: string }>(await at.call('POST', '/v1/sessions/challenges'), 201).challenge;
 }
 
 interface Proof {
@@ -87,7 +87,7 @@ function clientWithCookies(): Api {
       ...systemEnvironment,
       fetch: async (url, init) => {
         const headers = { ...(init?.headers as Record<string, string>), ...(cookie !== '' && { cookie }) };
-        const answer = await fetch(url, { ...init, headers });
+        const answer = await stageFetch(url, { ...init, headers });
         cookie = answer.headers.get('set-cookie')?.split(';')[0] ?? cookie;
         return answer;
       },
@@ -216,20 +216,24 @@ describe('a proof is refused', () => {
   });
 
   test('by a service that knows its address, for any other', async () => {
-    const app = createApp(stage.server.ports, { publicUrl: 'https://zeroreel.example.edu' });
-    const ask = async (origin: string) =>
-      app.request('/v1/sessions', {
-        method: 'POST',
-        headers: { ...PAGE, 'content-type': 'application/json' },
-        body: JSON.stringify(await prove(reader.identity, { origin })),
-      });
-    expect((await ask('https://zeroreel.example.edu')).status).toBe(201);
-    for (const origin of [
-      'http://zeroreel.example.edu',
-      'http://127.0.0.1:8600',
-      'https://zeroreel.example.edu.evil.example',
-    ])
-      expect((await ask(origin)).status).toBe(403);
+    const publicUrl = 'https://zeroreel.example.edu';
+    const known = await Stage.start({ config: { publicUrl } });
+    try {
+      await enrol(reader, KEY_ADD, 300, known);
+      const ask = async (origin: string) => {
+        const body = await prove(reader.identity, { origin, challenge: await challenge(known) });
+        return known.call('POST', '/v1/sessions', { body, headers: PAGE });
+      };
+      expectStatus(await ask(publicUrl), 201);
+      for (const origin of [
+        'http://zeroreel.example.edu',
+        known.server.url,
+        'https://zeroreel.example.edu.evil.example',
+      ])
+        expectRefusal(await ask(origin), 403, 'origin-refused');
+    } finally {
+      await known.stop();
+    }
   });
 });
 
