@@ -38,6 +38,7 @@ class Rationed {
   constructor(most: number) {
     const count = () => {
       this.used++;
+      return undefined;
     };
     const bucket = createS3Bucket({ ...running, region: 'us-east-1', bucket: desk.bucketName, watch: count });
     this.ports = { ...desk.ports, bucket, budget: { isSpent: () => this.used >= most, count } };
