@@ -12,7 +12,7 @@ import { listen, listenForMetrics } from './server/adapters/http-server.ts';
 import { watchJobs } from './server/adapters/watched-jobs.ts';
 import { keepFile, openBucketCredentials, openLogSigner, withSecretFiles } from './server/adapters/keyring.ts';
 import { type Logger as Log, openLog, type Report, reporter } from './server/adapters/log.ts';
-import { keepAnchor, requireLogKey, requireOwnLog } from './server/adapters/log-anchor.ts';
+import { keepAnchor, removeUnfinishedAnchors, requireLogKey, requireOwnLog } from './server/adapters/log-anchor.ts';
 import { createMetrics } from './server/adapters/metrics.ts';
 import { metricsRoutes } from './server/adapters/metrics-routes.ts';
 import { openPages } from './server/adapters/pages.ts';
@@ -129,6 +129,7 @@ export async function start(options: StartOptions): Promise<RunningServer> {
     await requireLogKey(store, dataDir);
     const signer = openLogSigner(dataDir, config.logOrigin);
     await requireOwnLog(store, signer, dataDir);
+    removeUnfinishedAnchors(dataDir);
     const ports: Ports = { store, vault, bucket: storage.bucket, clock, signer, ...(isWatched && { telemetry }) };
     const metrics = config.metrics && createMetrics(ports, () => freeBytes(dataDir));
     if (metrics) listeners.push(metrics.telemetry);

@@ -21,7 +21,13 @@ import { openEpochKeys } from '../crypto/seal/schedule.ts';
 import type { Release } from '../schema/api.ts';
 import type { ReaderPins } from '../src/client/epoch-check.ts';
 import { signExam } from '../src/client/exam.ts';
-import { fetchCheckpoint, watchLog, watchLogOffline, type CheckpointShelf } from '../src/client/pinning.ts';
+import {
+  type Beacon,
+  fetchCheckpoint,
+  watchLog,
+  watchLogOffline,
+  type CheckpointShelf,
+} from '../src/client/pinning.ts';
 import { RecordingReader } from '../src/client/reader.ts';
 import { ApiSource, type ChunkName } from '../src/client/source.ts';
 import { recordWithKnownKey } from './client/known-key.ts';
@@ -288,6 +294,28 @@ describe('the log, by the server that signs it', () => {
     await expect(watch(pinned, theirs.note)).rejects.toMatchObject({ code: 'log' });
     await watch(pinned, ours.note);
     await watch(pinned, (await forkOf(entries.slice(0, -1))).note);
+  });
+
+  test('shown to a student otherwise than to the instructor: INVALID, because the recorder signed what it saw', async () => {
+    await service.server.jobs.publish();
+    const { log: pinned } = exam.signed.policy;
+    const seen = (await fetchCheckpoint(service.api(), pinned, null))!;
+    const other = { size: seen.size, root: new Uint8Array(32).fill(7) };
+    const verdictWith = async (beacon: { size: number; root: Uint8Array }, isWatched = true): Promise<string> => {
+      const { recordingId: id } = await recordWithKnownKey(service, exam, [1], beacon as Beacon);
+      const { key } = exam.instructors[0]!;
+      const keyIdB64 = toBase64Url(key.keyId);
+      const source = new ApiSource({ api: service.staff(), recordingId: id, keyIdB64, purpose: 'review' });
+      const watch = isWatched ? watchLog(service.api(), newShelf()) : undefined;
+      const reader = await RecordingReader.open({ source, pins: exam.pins, key, nowMs: Date.now(), watch });
+      return (await reader.verify('heads')).verdict;
+    };
+    expect(await verdictWith(seen)).toBe('COMPLETE');
+    expect(await verdictWith(other)).toBe('INVALID');
+    expect(await verdictWith(other, false), 'who asks nothing of the log sees no fork').toBe('COMPLETE');
+    // Before its own opening no recorder can have seen so much: told offline, too.
+    const entries = await service.server.ports.store.logSize();
+    expect(await verdictWith({ ...seen, size: entries + 1000 }, false)).toBe('INVALID');
   });
 
   test('rolled back: refused by whoever saw more; forked between two readers: by either, once they compare', async () => {

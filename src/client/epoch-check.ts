@@ -37,6 +37,8 @@ export async function checkPolicies(policies: readonly Bytes[], pins: ReaderPins
 export interface ProvenOpening {
   openHashB64: string;
   atMs: number;
+  /** Of its entry in the log. */
+  index: number;
 }
 
 /** What the log proves about one recording. */
@@ -81,7 +83,7 @@ export async function checkEntries(
     if (standing && standing.openHashB64 !== entry.open_hash) {
       throw new ProtocolError('equivocation', `the log holds two openings of epoch ${entry.epoch}`);
     }
-    life.openings.set(entry.epoch, { openHashB64: entry.open_hash, atMs: entry.at });
+    life.openings.set(entry.epoch, { openHashB64: entry.open_hash, atMs: entry.at, index });
   }
   return life;
 }
@@ -131,6 +133,13 @@ export async function checkOpen(
     throw new ProtocolError('suite', 'the open record allows a weaker suite than the policy');
   if (opening?.openHashB64 !== toBase64Url(openHash)) {
     throw new ProtocolError('log', `the log does not prove the opening of epoch ${place.epoch}`);
+  }
+  // The beacon was signed before the opening was logged, so that entry comes after all that the beacon covers.
+  if (open.beaconSize > opening.index) {
+    throw new ProtocolError(
+      'log',
+      `entry ${opening.index} opened it, and its recorder had seen ${open.beaconSize} before`,
+    );
   }
   const { not_before: notBefore, not_after: notAfter } = policy.policy;
   if (place.epoch === 0 && (opening.atMs < notBefore || opening.atMs > notAfter)) {

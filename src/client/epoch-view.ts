@@ -14,7 +14,7 @@ import {
   type ReaderKeys,
 } from './epoch-check.ts';
 import { ClientError } from './errors.ts';
-import type { CheckpointWatch } from './pinning.ts';
+import type { Beacon, CheckpointWatch } from './pinning.ts';
 import type { ReleasedEpoch, ReleasedRecording, Source } from './source.ts';
 import type { Problem, TrackFindings } from './verdict.ts';
 
@@ -80,6 +80,28 @@ export async function checkLife(
     if (!(error instanceof ProtocolError)) throw error;
     problems.push({ code: error.code, message: error.message });
     return { openings: new Map(), ending: undefined, checkpoint: undefined };
+  }
+}
+
+/** Step 2, once it is known what the recorder itself saw of the log: an epoch whose beacons the log contradicts is shut. */
+export async function checkBeacons(
+  view: EpochView,
+  { checkpoint }: ProvenLife,
+  watch: CheckpointWatch | undefined,
+): Promise<void> {
+  if (!view.checked || checkpoint === undefined || !watch) return;
+  const { open, policy } = view.checked;
+  const beacons = new Map<string, Beacon>();
+  for (const { beaconSize: size, beaconRoot: root } of [open, ...(view.head ? [view.head] : [])]) {
+    if (size > 0) beacons.set(`${size} ${toBase64Url(root)}`, { size, root });
+  }
+  if (beacons.size === 0) return;
+  try {
+    await watch(policy.policy.log, checkpoint, [...beacons.values()]);
+  } catch (error) {
+    if (!(error instanceof ProtocolError)) throw error;
+    view.checked = undefined;
+    view.problems.push({ code: error.code, message: `what its recorder saw of the log: ${error.message}` });
   }
 }
 

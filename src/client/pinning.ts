@@ -113,25 +113,34 @@ export interface CheckpointShelf {
   write(vkey: string, note: string): Promise<void>;
 }
 
-/** Throws `log` for a checkpoint that does not go on from what was seen before, and remembers it otherwise. */
-export type CheckpointWatch = (log: Policy['log'], note: string) => Promise<void>;
+/** What a recorder signed that it had seen of the log (PROTOCOL.md section 6): a tree's size, 0 for none, and its root. */
+export type Beacon = Pick<Checkpoint, 'size' | 'root'>;
+
+/**
+ * Throws `log` for a checkpoint that does not go on from what was seen before, and remembers it otherwise; and for one that does not go on
+ * from the beacons of recorders, to whom the server then showed another log.
+ */
+export type CheckpointWatch = (log: Policy['log'], note: string, beacons?: readonly Beacon[]) => Promise<void>;
 
 /** What a reader of a service holds each checkpoint against: all that this shelf's readers saw. */
 export function watchLog(api: Api, shelf: CheckpointShelf): CheckpointWatch {
-  return async (log, note) => {
+  return async (log, note, beacons = []) => {
     const previous = await shelf.read(log.vkey);
-    await checkGrowth(api, log, previous, note);
+    const checkpoint = await checkGrowth(api, log, previous, note);
     if (note !== previous) await shelf.write(log.vkey, note);
+    for (const beacon of beacons) if (checkpoint) await requireConsistent(api, beacon, checkpoint);
   };
 }
 
 /** The same without a network, as for a case file: two trees of one size are compared, others need the log's own proof. */
 export function watchLogOffline(shelf: CheckpointShelf): CheckpointWatch {
-  return async (log, note) => {
+  return async (log, note, beacons = []) => {
     const kept = await shelf.read(log.vkey);
-    if (kept === null) return;
-    const [ours, theirs] = await Promise.all([kept, note].map((text) => openCheckpoint(text, log.vkey, log.origin)));
-    if (ours!.size === theirs!.size) verifyConsistency(ours!.size, ours!.root, theirs!.size, theirs!.root, []);
+    const open = (text: string) => openCheckpoint(text, log.vkey, log.origin);
+    const theirs = await open(note);
+    for (const ours of [...(kept === null ? [] : [await open(kept)]), ...beacons]) {
+      if (ours.size === theirs.size) verifyConsistency(ours.size, ours.root, theirs.size, theirs.root, []);
+    }
   };
 }
 
@@ -141,7 +150,7 @@ export async function checkLogNow(api: Api, log: Policy['log'], shelf: Checkpoin
   if (seen) await shelf.write(log.vkey, seen.note);
 }
 
-async function requireConsistent(api: Api, previous: Checkpoint, checkpoint: Checkpoint): Promise<void> {
+async function requireConsistent(api: Api, previous: Beacon, checkpoint: Checkpoint): Promise<void> {
   const readTiles = (tiles: readonly Tile[]) => Promise.all(tiles.map((tile) => readTile(api, tile)));
   const proof =
     previous.size <= checkpoint.size

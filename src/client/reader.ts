@@ -18,6 +18,7 @@ import { openWholeChunk } from '../../crypto/seal/chunk.ts';
 import type { DecryptionKey } from '../../crypto/seal/identity.ts';
 import { checkPolicies, checkSameSeat, type CheckedOpen, type ProvenLife, type ReaderPins } from './epoch-check.ts';
 import {
+  checkBeacons,
   checkLife,
   claimOf,
   hashB64,
@@ -107,6 +108,7 @@ export class RecordingReader {
     const epochs: EpochView[] = [];
     for (const epoch of released.epochs) {
       const view = await viewEpoch(epoch, released.recordingId, policies, life);
+      await checkBeacons(view, life, watch);
       requireSameSeat(epochs[0], view);
       epochs.push(view);
     }

@@ -12,7 +12,7 @@ import { systemEnvironment } from '../../src/client/environment.ts';
 import { prepareEpoch } from '../../src/client/epoch-opening.ts';
 import { LiveEpoch } from '../../src/client/live-epoch.ts';
 import { openFolderOutbox } from '../../src/client/outbox-node.ts';
-import { captureRules } from '../../src/client/pinning.ts';
+import { type Beacon, captureRules } from '../../src/client/pinning.ts';
 import { Changes } from '../../src/client/turns.ts';
 import { knownStream, TRACKS } from './known-media.ts';
 import { MemoryFolder } from './memory-folder.ts';
@@ -22,6 +22,7 @@ export async function recordWithKnownKey(
   service: TestService,
   exam: TestExam,
   tracks: readonly number[] = [1],
+  beacon: Beacon = { size: 0, root: new Uint8Array(32) },
 ): Promise<{ folder: MemoryFolder; signer: Signer; recordingId: string }> {
   const directory = await mkdtemp(join(tmpdir(), 'zeroreel-known-key-'));
   const outbox = await openFolderOutbox({ directory });
@@ -36,8 +37,8 @@ export async function recordWithKnownKey(
     tracks: TRACKS.filter(({ track }) => tracks.includes(track)),
     participant: new Uint8Array(32),
     recorderBuild: new Uint8Array(32),
-    beaconSize: 0,
-    beaconRoot: new Uint8Array(32),
+    beaconSize: beacon.size,
+    beaconRoot: beacon.root,
     attest: async (coreHash) => attestWithTicket(ticket!.ticket, coreHash, await signerFromSeed(ticket!.seed)),
   });
   const changes = new Changes();

@@ -114,7 +114,7 @@ export class CaseFile {
       const proof = this.#file('log', 'proofs', `${index}.tlog-proof`).toString();
       must(checkProof(bytes, proof, log) === index, 'log');
       must(checkpoints.add(proof.slice(proof.indexOf('\n\n'))).size === 1, 'log');
-      const entry = JSON.parse(bytes.toString()) as OpeningEntry;
+      const entry = { ...(JSON.parse(bytes.toString()) as OpeningEntry), index: Number(index) };
       must((entry.recording ?? recordingId) === recordingId, 'identity');
       if (entry.type !== 'recording.opened' && entry.type !== 'recording.reopened') continue;
       must((openings.get(entry.epoch)?.open_hash ?? entry.open_hash) === entry.open_hash, 'equivocation');
@@ -124,7 +124,8 @@ export class CaseFile {
   }
 
   /** Step 3: the policy that OPEN names, its window, its floor, and by which ticket the student was let in. */
-  #checkOpen(open: Open, { at }: OpeningEntry): string {
+  #checkOpen(open: Open, { at, index }: OpeningEntry): string {
+    must(open.beaconSize <= index, 'log');
     const { policy } = this.#policies.get(open.policyHash.toString('hex')) ?? {};
     must(policy !== undefined, 'policy');
     must(open.exam.toString('base64url') === policy.exam_id, 'identity');
@@ -217,4 +218,5 @@ interface OpeningEntry {
   recording?: string;
   epoch: number;
   open_hash: string;
+  index: number;
 }

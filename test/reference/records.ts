@@ -15,7 +15,7 @@ export function readOpen(record: Buffer) {
   const core = {
     ...{ minSuite: f.int(2), exam: f.take(16), policyHash: f.take(32), session: f.take(16), epoch: f.int(4) },
     ...{ prevHead: f.take(32), recorderKey: f.take(32), kc: f.take(32), shredHash: f.take(32) },
-    ...{ participant: f.take(32), build: f.take(32), clientMs: f.int(8), beacon: [f.int(8), f.take(32)] },
+    ...{ participant: f.take(32), build: f.take(32), clientMs: f.int(8), beaconSize: f.int(8), beaconRoot: f.take(32) },
   };
   must(core.minSuite === 1 || core.minSuite === 2, 'format');
   const trackCount = f.int(1);
@@ -161,7 +161,7 @@ export function readHead(record: Buffer, open: Open, previous: Head | undefined,
   must(flags < 2 && reason < 5 && (flags === 1) === reason > 0, 'format');
   f.zero(1);
   const place = { session: f.take(16), epoch: f.int(4), seq: f.int(4), prev: f.take(32) };
-  f.int(8); // wall_ms, mono_ms and the beacon prove nothing by themselves
+  f.int(8); // wall_ms and mono_ms prove nothing by themselves
   f.int(8);
   f.int(8);
   f.take(32);

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -60,6 +60,18 @@ function dial(url: string): { socket: Socket; text: () => string; ended: Promise
 const until = async (isTrue: () => boolean): Promise<void> => {
   while (!isTrue()) await new Promise((turn) => setImmediate(turn));
 };
+
+test('what a process left that died while it kept a checkpoint is removed at the next start, and what one that lives writes is not', async () => {
+  const dead = spawn(process.execPath, ['-e', '']);
+  await new Promise((ended) => dead.once('exit', ended));
+  const left = join(folder, `log.checkpoint.${dead.pid}`);
+  const living = join(folder, `log.checkpoint.${process.ppid}`);
+  const stranger = join(folder, 'log.checkpoint.old');
+  for (const path of [left, living, stranger]) writeFileSync(path, 'half a no');
+  const server = await start({ config: config(), isScheduled: false });
+  await server.close();
+  expect([left, living, stranger].map((path) => existsSync(path))).toEqual([false, true, true]);
+});
 
 describe('a first start', () => {
   test('leaves secrets that only their owner can read', async () => {

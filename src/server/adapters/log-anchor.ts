@@ -3,7 +3,17 @@
  * database and its backups. A database that was restored from before it would, with its next entry, sign a second root for a size
  * that was signed already; with this file the server sees that, and does not serve (LOG.md section 11).
  */
-import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { equal } from '../../../crypto/format/bytes.ts';
 import { ProtocolError } from '../../../crypto/format/errors.ts';
@@ -41,6 +51,23 @@ export function keepAnchor(dataDir: string, note: string): void {
     closeSync(file);
   }
   renameSync(temporary, path);
+}
+
+/** Removes what a process left that died while it wrote the file; one that lives is writing it now. */
+export function removeUnfinishedAnchors(dataDir: string): void {
+  for (const name of readdirSync(dataDir)) {
+    const pid = name.startsWith(`${ANCHOR}.`) ? Number(name.slice(ANCHOR.length + 1)) : NaN;
+    if (Number.isSafeInteger(pid) && pid > 0 && !isAlive(pid)) rmSync(join(dataDir, name), { force: true });
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'ESRCH';
+  }
 }
 
 /** The second line of a checkpoint, unverified: only ever compared with another one. */
