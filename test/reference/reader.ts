@@ -114,7 +114,7 @@ export class CaseFile {
       const proof = this.#file('log', 'proofs', `${index}.tlog-proof`).toString();
       must(checkProof(bytes, proof, log) === index, 'log');
       must(checkpoints.add(proof.slice(proof.indexOf('\n\n'))).size === 1, 'log');
-      const entry = { ...(JSON.parse(bytes.toString()) as OpeningEntry), index: Number(index) };
+      const entry = { ...(JSON.parse(bytes.toString()) as OpeningEntry), index };
       must((entry.recording ?? recordingId) === recordingId, 'identity');
       if (entry.type !== 'recording.opened' && entry.type !== 'recording.reopened') continue;
       must((openings.get(entry.epoch)?.open_hash ?? entry.open_hash) === entry.open_hash, 'equivocation');
