@@ -9,7 +9,7 @@ people and exams   keygen, key show | passphrase | enrol | rotate | regrant | re
 recording          record, receipt
 review             list, fetch, export, verify, grant
 operating          serve, setup, token, purge, scrub, erase, doctor, backup, restore, bucket, capacity
-evidence           log verify, log export, log prove
+evidence           log verify, log export, log prove, log rotate
 
 Every command has --help. Results go to standard output, everything else to standard error.
 ${EXIT_HELP}

@@ -31,6 +31,7 @@ import { attest } from './server/jobs/attest.ts';
 import { heartbeat } from './server/jobs/heartbeat.ts';
 import { publish } from './server/jobs/publish.ts';
 import { purge } from './server/jobs/purge.ts';
+import { announceRotation } from './server/jobs/rotation.ts';
 import { scrub } from './server/jobs/scrub.ts';
 import { sweep } from './server/jobs/sweep.ts';
 import { createWitnessing } from './server/jobs/witness.ts';
@@ -130,6 +131,7 @@ export async function start(options: StartOptions): Promise<RunningServer> {
     const signer = openLogSigner(dataDir, config.logOrigin);
     await requireOwnLog(store, signer, dataDir);
     removeUnfinishedAnchors(dataDir);
+    await announceRotation(store, signer, clock);
     const ports: Ports = { store, vault, bucket: storage.bucket, clock, signer, ...(isWatched && { telemetry }) };
     const metrics = config.metrics && createMetrics(ports, () => freeBytes(dataDir));
     if (metrics) listeners.push(metrics.telemetry);

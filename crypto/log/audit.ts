@@ -204,6 +204,8 @@ export class Audit {
       case 'run.started': // a run that never finishes shows as work left undone and as a missed run
       case 'key.enrolled':
       case 'key.revoked':
+      case 'log.rotated': // which keys sign is what checkpoints show
+      case 'log.retired':
         return;
     }
   }

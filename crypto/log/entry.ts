@@ -107,6 +107,10 @@ export const logEntrySchema = z.discriminatedUnion('type', [
     enforces: z.strictObject({ signature: found, expiry: found, length: found, sha256: found, create_only: found }),
     clock_skew_ms: z.int().nullable(),
   }),
+  /** From here on each checkpoint is signed with both Ed25519 keys, until `log.retired`. */
+  entryOf('log.rotated', { from: bytes32, to: bytes32 }),
+  /** The last checkpoint that this key signs is the first one over this entry. */
+  entryOf('log.retired', { key: bytes32 }),
   entryOf('heartbeat', {
     /** Entries in the log when the heartbeat was decided, this one not counted. */
     entries: count,

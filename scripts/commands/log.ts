@@ -16,6 +16,7 @@ import { CommandError, EXIT, type ExitCode } from '../shell/exits.ts';
 import { formatTime } from '../shell/figures.ts';
 import { readReceiptFile } from '../shell/receipts.ts';
 import { connect } from '../shell/server.ts';
+import { rotateLog } from './log-rotate.ts';
 import type { Shell } from '../shell/shell.ts';
 
 const VERDICT_EXITS = { well: EXIT.well, exceptions: EXIT.unwell, violation: EXIT.violation } as const;
@@ -300,8 +301,9 @@ function report(
 export const log = commandGroup(
   'log',
   `zeroreel log verify | export | prove      evidence about deletion, checked offline
+zeroreel log rotate                       another key for the log, while it goes on
 
   $ zeroreel log export audit-2026-12
   $ zeroreel log verify audit-2026-12 --vkey university.vkey`,
-  { verify, export: exportCommand, prove },
+  { verify, export: exportCommand, prove, rotate: rotateLog },
 );

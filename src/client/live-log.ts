@@ -1,7 +1,7 @@
 /** A log as a server serves it: C2SP tlog-tiles over HTTP. Nothing of it is believed before it leads to a signed root. */
 import type { Bytes } from '../../crypto/format/bytes.ts';
 import { ProtocolError } from '../../crypto/format/errors.ts';
-import { makeCertificate } from '../../crypto/log/certificate.ts';
+import { encodeCertificate, makeCertificate } from '../../crypto/log/certificate.ts';
 import { openCheckpoint } from '../../crypto/log/checkpoint.ts';
 import { parseVkey } from '../../crypto/log/note.ts';
 import { decodeBundle, hashesFromTiles, tileAt, tilePath, TILE_WIDTH, type Tile } from '../../crypto/log/tiles.ts';
@@ -59,7 +59,17 @@ export async function fetchCertificate(
   witnesses: readonly string[] = [],
 ): Promise<string> {
   const { entries } = await api.receipt(recordingId);
-  const log = await openLiveLog(api, vkey, witnesses);
+  const log = await openLiveLog(api, vkey, witnesses).catch((error: unknown) => {
+    if (error instanceof ProtocolError && error.code === 'log') return error;
+    throw error;
+  });
+  if (log instanceof ProtocolError) {
+    // A key that was retired signs no more: the service's own proofs lead to the last checkpoint that it signed, and must hold under it.
+    const proven = entries.flatMap(({ entry, proof }) =>
+      proof === null ? [] : [{ bytes: fromBase64Url(entry), proof }],
+    );
+    return encodeCertificate(proven, vkey).catch(() => Promise.reject(log));
+  }
   const published = entries
     .filter(({ index }) => index < log.size)
     .map(({ index, entry }) => ({ index, bytes: fromBase64Url(entry) }));

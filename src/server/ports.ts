@@ -19,6 +19,8 @@ export interface Signer {
   /** The log's name, as every checkpoint begins (C2SP tlog-checkpoint). */
   readonly origin: string;
   readonly publicKey: Bytes;
+  /** The key that signed this log before, and signs every checkpoint still: whoever pinned it goes on verifying (LOG.md section 11). */
+  readonly former?: Signer;
   /** Signs raw message bytes (RFC 8032), 64 bytes. */
   sign(message: Bytes): Promise<Bytes>;
 }

@@ -49,6 +49,7 @@ const COMMANDS = [
   ['log', 'verify'],
   ['log', 'export'],
   ['log', 'prove'],
+  ['log', 'rotate'],
 ];
 
 describe('every command', { concurrent: true }, () => {

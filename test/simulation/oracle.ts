@@ -301,6 +301,8 @@ export class Oracle implements Witness {
       case 'run.started':
       case 'run.finished':
       case 'storage.attested':
+      case 'log.rotated':
+      case 'log.retired':
       case 'heartbeat':
         return; // their order and number are the audit's business, at the end
     }

@@ -9,15 +9,38 @@ type Environment = Readonly<Record<string, string | undefined>>;
 
 /** The log's key has a file of its own, apart from the database and its backups. */
 export const LOG_KEY = 'log.key';
+/** The key before a rotation, which signs beside the new one until it is retired (`zeroreel log rotate`). */
+export const FORMER_LOG_KEY = 'log.key.former';
 
 /**
  * The log's Ed25519 key from `log.key` (PKCS #8, PEM, mode 0600), made at the first start. A file of its own: what follows
  * from its loss or theft stands in schema/LOG.md.
  */
 export function openLogSigner(dataDir: string, origin: string): Signer {
-  const pem = keepFile(join(dataDir, LOG_KEY), () =>
-    generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
-  );
+  const pem = keepFile(join(dataDir, LOG_KEY), makeLogKey);
+  const signer = signerOf(pem, origin);
+  const former = readFormerLogSigner(dataDir, origin);
+  return former && !former.publicKey.every((byte, index) => byte === signer.publicKey[index])
+    ? { ...signer, former }
+    : signer;
+}
+
+/** The key that is being retired; undefined where no rotation is under way. */
+export function readFormerLogSigner(dataDir: string, origin: string): Signer | undefined {
+  try {
+    return signerOf(readFileSync(join(dataDir, FORMER_LOG_KEY), 'utf8'), origin);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/** A fresh Ed25519 key as PKCS #8, PEM. */
+export function makeLogKey(): string {
+  return generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+}
+
+function signerOf(pem: string, origin: string): Signer {
   const key = createPrivateKey(pem);
   if (key.asymmetricKeyType !== 'ed25519') throw new Error(`${LOG_KEY}: expected an Ed25519 key`);
   return { origin, publicKey: publicKeyOf(key), sign: async (message) => new Uint8Array(sign(null, message, key)) };

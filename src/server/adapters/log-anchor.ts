@@ -113,6 +113,8 @@ async function openOwn(note: string, signer: Signer, where: string): Promise<Che
     return await openCheckpoint(note, vkeyOf(signer), signer.origin);
   } catch (error) {
     if (!(error instanceof ProtocolError)) throw error;
+    // The first start after a rotation finds what the former key alone has signed.
+    if (signer.former) return openOwn(note, signer.former, where);
     throw new StartRefusal(
       `the checkpoint of ${where} was not signed with this ${LOG_KEY} for ${signer.origin}`,
       `an origin has one key for ever: put back the ${LOG_KEY} and the ZEROREEL_LOG_ORIGIN that belong to this data`,

@@ -10,11 +10,13 @@ import type { Ports } from '../ports.ts';
 import type { PolicyRow } from '../store.ts';
 import { vkeyOf } from '../signing.ts';
 import { type Caller, requireReach, requireStaff } from './access.ts';
+import { createLogKeys } from './log-keys.ts';
 import { readersOf, requireStanding, revocations } from './revocation.ts';
 import { idParameter, pageParameters, parse, readJson } from './request.ts';
 
 export function examRoutes(ports: Ports): Hono {
   const { store, clock, signer } = ports;
+  const keys = createLogKeys(ports);
   const routes = new Hono();
 
   routes.post('/exams', async (c) => {
@@ -22,7 +24,10 @@ export function examRoutes(ports: Ports): Hono {
     const { policy: policyB64 } = await readJson(c, api.publishPolicyRequest);
     const bytes = fromBase64Url(policyB64);
     const { policy, policyHash } = await parsePolicy(bytes);
-    if (policy.log.vkey !== vkeyOf(signer) || policy.log.origin !== signer.origin) {
+    const vkeys = [signer, ...(signer.former ? [signer.former] : [])].map(vkeyOf);
+    // A new exam pins the current key; one that is here already keeps the one that it began with.
+    const isPinned = vkeys.includes(policy.log.vkey) && policy.log.vkey === (await keys.pinnedBy(policy.exam_id));
+    if (!isPinned || policy.log.origin !== signer.origin) {
       throw new ServerError('policy-refused', 'the policy pins another retention log than the one of this server', {
         hint: 'take origin and vkey from GET /v1/service',
       });

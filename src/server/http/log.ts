@@ -12,6 +12,7 @@ import { publishedHashes } from '../jobs/publish.ts';
 import type { Ports } from '../ports.ts';
 import { vkeyOf } from '../signing.ts';
 import type { CheckpointRow, IndexedEntry } from '../store.ts';
+import { createLogKeys } from './log-keys.ts';
 import { idParameter, numberParameter, tagged, taggedJson } from './request.ts';
 
 /** What a full tile holds never changes; a partial one at its own path neither. */
@@ -62,7 +63,9 @@ export function logRoutes({ store, signer }: Ports): Hono {
 }
 
 /** `/v1/log/proofs/:index` and `/v1/receipts/:id` */
-export function proofRoutes({ store, signer }: Ports): Hono {
+export function proofRoutes(ports: Ports): Hono {
+  const { store } = ports;
+  const keys = createLogKeys(ports);
   const routes = new Hono();
 
   routes.get('/log/proofs/:index', async (c) => {
@@ -77,7 +80,7 @@ export function proofRoutes({ store, signer }: Ports): Hono {
   routes.get('/receipts/:id', async (c) => {
     const recording = await store.recording(idParameter(c, 'id'));
     if (!recording) throw new ServerError('recording-unknown', 'there is no such recording');
-    const newest = await store.newestCheckpoint();
+    const newest = await keys.checkpointFor(recording.examId);
     const entries = await Promise.all(
       (await storyOf(recording.id)).map(async ({ index, bytes }) => ({
         index,
@@ -93,7 +96,7 @@ export function proofRoutes({ store, signer }: Ports): Hono {
       deleted_ms: recording.deletedMs,
       releases: recording.releases,
       entries,
-      vkey: vkeyOf(signer),
+      vkey: await keys.pinnedBy(recording.examId),
     };
     return taggedJson(c, answer, 'public');
   });

@@ -42,6 +42,7 @@ import { logSigner } from '../signing.ts';
 import { type EpochRow, type PendingRow, type RecordingRow, StoreError, type TrackRow } from '../store.ts';
 import { bearerHash, tokenHash } from './access.ts';
 import { type Limiter, takeOrRefuse } from './limits.ts';
+import { createLogKeys } from './log-keys.ts';
 import { idParameter, numberParameter, outboxAgeOf, readJson, SECRET } from './request.ts';
 
 interface EpochView {
@@ -60,6 +61,7 @@ interface RecordingOptions {
 export function recordingRoutes(ports: Ports, { isAttestedFirst = false, limiter }: RecordingOptions = {}): Hono {
   const { store, vault, bucket, clock, telemetry } = ports;
   const findAltered = createBodyCheck(ports);
+  const keys = createLogKeys(ports);
   const routes = new Hono();
 
   // ---- 1. open: the obligation to delete is in the log before the first byte can be uploaded ------------------------------
@@ -393,7 +395,7 @@ export function recordingRoutes(ports: Ports, { isAttestedFirst = false, limiter
         deleteByMs: recording.deleteByMs,
         openedPosition: recording.openedPosition,
       },
-      logSigner(ports.signer),
+      logSigner(await keys.signerFor(recording.examId)),
     );
     return { receipt: toBase64Url(receipt), state: isOpen ? 'open' : 'closed' };
   }

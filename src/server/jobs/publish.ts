@@ -3,10 +3,10 @@
  * servers that publish the same size sign the same root; the compare-and-swap keeps the tiles in step.
  */
 import { tilePath, type Tile, growTiles, hashesFromTiles } from '../../../crypto/log/tiles.ts';
-import { signCheckpoint } from '../../../crypto/log/checkpoint.ts';
 import { leafHash, type ReadHashes, rootHash } from '../../../crypto/log/tree.ts';
 import type { Bytes } from '../../../crypto/format/bytes.ts';
 import type { Ports, Store } from '../ports.ts';
+import { signTree } from '../signing.ts';
 
 /** Entries that one checkpoint adds at most: bounds memory, and what D1 answers, in a publication that has fallen behind. */
 const ENTRIES_PER_CHECKPOINT = 2048;
@@ -32,9 +32,7 @@ export async function publish({ store, signer, clock, budget }: Ports): Promise<
       size,
       hashesFromTiles(size, (tiles) => Promise.all(tiles.map(read))),
     );
-    const note = await signCheckpoint({ origin: signer.origin, size, root }, signer.publicKey, (message) =>
-      signer.sign(message),
-    );
+    const note = await signTree(signer, size, root);
     const rows = grown.map(({ tile, bytes }) => ({ level: tile.level as number, index: tile.index, hashes: bytes }));
     // Lost: another server published these entries a moment ago. Look again.
     await store.publish({ size, note, publishedMs: clock.now() }, rows, from);

@@ -76,6 +76,8 @@ const DEFAULTS: { readonly [Type in LogEntryType]: Omit<LogEntryOf<Type>, 'v' | 
     enforces: { signature: true, expiry: true, length: true, sha256: true, create_only: true },
     clock_skew_ms: 0,
   },
+  'log.rotated': { from: hashOf(20), to: hashOf(21) },
+  'log.retired': { key: hashOf(20) },
   heartbeat: { entries: 0 },
 };
 

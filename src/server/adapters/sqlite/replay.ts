@@ -102,6 +102,8 @@ class Replay {
       case 'anomaly.closed':
         return this.#anomalies.get(entry.anomaly) ?? '';
       case 'storage.attested':
+      case 'log.rotated':
+      case 'log.retired':
         return '';
       case 'policy.published':
         return entry.policy_hash;
@@ -174,6 +176,8 @@ class Replay {
       case 'anomaly.found':
       case 'anomaly.closed':
       case 'storage.attested':
+      case 'log.rotated':
+      case 'log.retired':
       case 'heartbeat':
         return [];
     }

@@ -160,7 +160,7 @@ function Dpia() {
                     key: 'f',
                     cells: [
                       'A recording is lost, and with it a proof in the student’s favour',
-                      'Nothing acknowledged is lost by crashes; signatures show whether something is missing, and by whom',
+                      'Nothing acknowledged is lost by crashes; signatures show whether something is missing',
                       'Lost keys of every reader: hence a recovery key',
                     ],
                   },

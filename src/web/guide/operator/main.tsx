@@ -98,6 +98,7 @@ mount(() => (
               ['Take the log away, check it', 'zeroreel log export DIR; zeroreel log verify DIR'],
               ['Move to another store or bucket, while running', 'zeroreel bucket move'],
               ['Replace the store’s credentials, while running', 'zeroreel bucket credentials'],
+              ['Replace the log’s key', 'zeroreel log rotate'],
               ['Copy everything of an exam, without keys', 'zeroreel exam copy'],
               ['Erase what one seat recorded', 'zeroreel erase'],
               ['Look through the whole store', 'zeroreel scrub --deep'],
