@@ -35,6 +35,8 @@ describe('an entry', () => {
           'run.started',
           'anomaly.found',
           'anomaly.closed',
+          'log.rotated',
+          'log.retired',
         ] as const
       ).map((type) => entryOf(type, START)),
     ];
