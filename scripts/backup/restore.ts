@@ -5,6 +5,7 @@
 import { createReadStream, existsSync } from 'node:fs';
 import { copyFile, mkdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { ProtocolError } from '../../crypto/format/errors.ts';
 import { BUNDLE, readEntryLines } from '../../crypto/log/bundle.ts';
 import { keepAnchor, readAnchor, requireLogKey, requireOwnLog } from '../../src/server/adapters/log-anchor.ts';
 import { LOG_KEY, openLogSigner } from '../../src/server/adapters/keyring.ts';
@@ -105,7 +106,12 @@ async function bringUp(
     const signer = openLogSigner(dataDir, logOrigin);
     let replayed = 0;
     if (bundle !== undefined) {
-      const note = await requireWhole(bundle, vkeyOf(signer), dataDir, now);
+      const { former } = signer;
+      // A bundle of before a rotation is signed by the former key alone.
+      const note = await requireWhole(bundle, vkeyOf(signer), dataDir, now).catch((error: unknown) => {
+        if (!former || !(error instanceof ProtocolError)) throw error;
+        return requireWhole(bundle, vkeyOf(former), dataDir, now);
+      });
       const entries = readEntryLines(createReadStream(join(bundle, BUNDLE.entries)) as AsyncIterable<Uint8Array>);
       replayed = await replayLog(file, store, entries, now + URL_LIFE_SECONDS * 1000 + CLOCK_SKEW_MS);
       keepAnchor(dataDir, note);

@@ -3,6 +3,8 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { mkdir, open, readdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { openCheckpoint } from '../../crypto/log/checkpoint.ts';
+import { parseVkey } from '../../crypto/log/note.ts';
 import { ProtocolError } from '../../crypto/format/errors.ts';
 import type { AuditItem } from '../../crypto/log/audit.ts';
 import {
@@ -47,8 +49,9 @@ export async function verifyLiveLog(
  * Writes the bundle, verified while it is written. A folder that holds an older export is brought up to date: its
  * checkpoint moves to `checkpoints/`, so that the next verification also shows that the log has only grown.
  */
-export async function exportLog(api: Api, log: LiveLog, directory: string, now: number): Promise<BundleReport> {
+export async function exportLog(api: Api, live: LiveLog, directory: string, now: number): Promise<BundleReport> {
   await mkdir(join(directory, BUNDLE.earlier), { recursive: true });
+  const log = { ...live, vkey: await standingKey(directory, live) };
   await keepCheckpoint(directory);
   const entries = await open(join(directory, `${BUNDLE.entries}.tmp`), 'w');
   const csv = await open(join(directory, `${BUNDLE.csv}.tmp`), 'w');
@@ -99,6 +102,16 @@ export async function verifyBundle(
   const csv = createHash('sha256');
   for await (const bytes of streamPart(directory, BUNDLE.csv)) csv.update(bytes);
   return { ...verifier.finish(options.now, csv.digest()), vkey: key };
+}
+
+/** A folder keeps the key that it began with for as long as that signs: its earlier checkpoints have no line of a later one (LOG.md section 11). */
+async function standingKey(directory: string, { vkey, checkpoint }: LiveLog): Promise<string> {
+  const standing = (await readFile(join(directory, BUNDLE.vkey), 'utf8').catch(() => vkey)).trim();
+  if (standing === vkey) return vkey;
+  return openCheckpoint(checkpoint, standing, parseVkey(standing).name).then(
+    () => standing,
+    () => vkey,
+  );
 }
 
 async function keepCheckpoint(directory: string): Promise<void> {

@@ -9,8 +9,9 @@ import { openCheckpoint } from '../../crypto/log/checkpoint.ts';
 import { verifyCertificate } from '../../crypto/log/certificate.ts';
 import { decodeEntry } from '../../crypto/log/entry.ts';
 import { parseVkey } from '../../crypto/log/note.ts';
+import { exportLog, verifyBundle } from '../../scripts/evidence/bundle-folder.ts';
 import { Api } from '../../src/client/api.ts';
-import { fetchCertificate } from '../../src/client/live-log.ts';
+import { fetchCertificate, openLiveLog } from '../../src/client/live-log.ts';
 import { fetchCertificate as proveReceipt } from '../../src/client/proof.ts';
 import { media, nextPolicy, type TestExam, type TestRecorder } from '../server/recorder.ts';
 import { DAY_MS, expectStatus, Stage, TestClock } from '../server/stage.ts';
@@ -60,6 +61,13 @@ const newestNote = async (at: Stage): Promise<string> => {
   return (await at.server.ports.store.newestCheckpoint())!.note;
 };
 
+/** What an auditor does every month, into the same folder. */
+async function auditOf(at: Stage): Promise<void> {
+  await at.server.jobs.publish();
+  const api = new Api({ url: at.server.url });
+  await exportLog(api, await openLiveLog(api), cli.path('audit'), clock.now());
+}
+
 it('log rotate: exams keep the key they began with, and their certificates verify after it is retired', async () => {
   let at = await restart();
   const first = (await new Api({ url: at.server.url }).vkey()).trim();
@@ -68,6 +76,7 @@ it('log rotate: exams keep the key they began with, and their certificates verif
   await recordOn(at, recorder, first);
   const kept = await newestNote(at);
 
+  await auditOf(at);
   expect(await cli.must(['log', 'rotate', '--dry-run'])).toBe(`would replace ${first}`);
   expect(existsSync(join(dataDir, 'log.key.former'))).toBe(false);
   const old = readFileSync(join(dataDir, 'log.key'), 'utf8');
@@ -88,6 +97,11 @@ it('log rotate: exams keep the key they began with, and their certificates verif
   const rotations = (await at.server.ports.store.entries(0, 1000)).map(({ bytes }) => decodeEntry(bytes));
   expect(rotations.filter(({ type }) => type === 'log.rotated')).toHaveLength(1);
   expect(await new Api({ url: at.server.url }).vkey()).toContain(second);
+
+  // An auditor's folder of before goes on as well, under the key that it began with.
+  await auditOf(at);
+  const audited = await verifyBundle(cli.path('audit'), first, { now: clock.now(), kept: [] });
+  expect(audited).toMatchObject({ violations: 0, consistentCheckpoints: 1, vkey: first });
 
   // An exam that was there goes on under the first key, in policies and receipts; a new one begins under the second.
   await recordOn(at, recorder, first);
