@@ -73,6 +73,9 @@ export async function startEpoch(options: RecorderOptions, standing: OutboxSessi
   const checkpoint = await fetchCheckpoint(api, policy.policy.log, session.checkpoint);
   const participant = identify(link);
   const previous = session.epochs.at(-1);
+  // An OPEN that seems never to have arrived may only be late. Until the next one is answered, what belongs to it is kept.
+  const late = standing.epochs.length > session.epochs.length ? standing.epochs.at(-1) : undefined;
+  const lateHeads = late && (await outbox.heads(late.epoch));
   const prepared = await prepareEpoch(environment, {
     policy,
     sessionId: session.recordingId,
@@ -99,7 +102,19 @@ export async function startEpoch(options: RecorderOptions, standing: OutboxSessi
   };
   await outbox.saveSession(opening);
   const proof = previous && { previous_token: previous.uploadToken };
-  const answer = await post(options, { ...prepared.request, ...proof }, standing);
+  let answer: Awaited<ReturnType<Api['open']>>;
+  try {
+    answer = await api.open(link.examId, { ...prepared.request, ...proof });
+  } catch (error) {
+    // A refusal leaves the outbox as it was: the server has stored nothing.
+    if (!(error instanceof ApiError) || error.status >= 500) throw error;
+    if (late && lateHeads) await outbox.saveHeads(late.epoch, lateHeads);
+    await outbox.saveSession(standing);
+    if (!late || error.code !== 'open-conflict') throw error;
+    abort.abort();
+    // It has arrived meanwhile: it stands, with nothing in it, and this start is the next epoch.
+    return startEpoch(options, standing);
+  }
   if (answer.recording_id !== session.recordingId || answer.epoch !== epoch) {
     throw new ClientError('answer', 'the server opened another recording than the one that was asked for');
   }
@@ -115,20 +130,6 @@ export async function startEpoch(options: RecorderOptions, standing: OutboxSessi
   };
   await outbox.saveSession(opened);
   return { session: opened, policy, live, participant, changes, abort };
-}
-
-/** A refusal leaves the outbox as it was: the server has stored nothing. */
-async function post(
-  { api, outbox, link }: RecorderOptions,
-  request: Parameters<Api['open']>[1],
-  before: OutboxSession,
-) {
-  try {
-    return await api.open(link.examId, request);
-  } catch (error) {
-    if (error instanceof ApiError && error.status < 500) await outbox.saveSession(before);
-    throw error;
-  }
 }
 
 function identify({ ticket }: ExamLink): Participant {

@@ -42,7 +42,7 @@ export interface SoakOptions {
   headSeconds: number;
   bytesPerSecond: number;
   rampSeconds: number;
-  /** Expected refreshes and outages of one recorder over the whole time; each worker process is killed so often. */
+  /** Expected refreshes and outages of one recorder over the whole time, and how many processes are killed. */
   refreshes: number;
   outages: number;
   outageSeconds: number;
@@ -54,6 +54,8 @@ export interface SoakOptions {
 
 export interface SoakResult {
   recorders: number;
+  /** That recorded at the same time. */
+  mostLive: number;
   closed: number;
   refreshes: number;
   outages: number;
@@ -125,16 +127,13 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
       worker.start();
     }
     const end = beganMs + options.seconds * 1000;
-    // Kills are spread over the time between the ramp and the last tenth.
-    const deaths = crowd.flatMap((worker, index) =>
-      Array.from({ length: options.kills }, (_, kill) => {
-        const share = (index + kill * crowd.length + 1) / (crowd.length * options.kills + 1);
-        return {
-          worker,
-          atMs: beganMs + 1000 * (options.rampSeconds + share * 0.9 * (options.seconds - options.rampSeconds)),
-        };
-      }),
-    );
+    // One process after the other, spread over the time between the ramp and the last fifth.
+    const deaths = Array.from({ length: options.kills }, (_, kill) => {
+      const share = (kill + 1) / (options.kills + 1);
+      const seconds = options.rampSeconds + share * 0.8 * (options.seconds - options.rampSeconds);
+      return { worker: crowd[kill % crowd.length]!, atMs: beganMs + 1000 * seconds };
+    });
+    let mostLive = 0;
     let told = 0;
     while (performance.now() < end) {
       await pause(250);
@@ -143,10 +142,11 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
         await death.worker.kill();
         death.worker.start();
       }
+      const live = sum(crowd, ({ counts }) => counts.live);
+      mostLive = Math.max(mostLive, live);
       const seconds = Math.floor((performance.now() - beganMs) / 1000);
       if (seconds >= told + 30) {
         told = seconds;
-        const live = crowd.reduce((sum, worker) => sum + worker.counts.live, 0);
         options.say(
           `${seconds} s: ${live} recording, ${acknowledgedOf(crowd)} chunks acknowledged, server ${Math.round(samples.at(-1)?.mib ?? 0)} MiB, load ${round(loads.at(-1) ?? 0)}`,
         );
@@ -175,7 +175,7 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
     const opened = await openSome([...ids], api, key, pins, options.opened);
     const steady = samples.filter(({ atMs }) => atMs > options.rampSeconds * 1000 && atMs < options.seconds * 1000);
     return {
-      recorders: options.recorders,
+      ...{ recorders: options.recorders, mostLive },
       ...{ closed: sum(crowd, ({ closed }) => closed), crashes: sum(crowd, ({ crashes }) => crashes) },
       refreshes: sum(crowd, ({ totals }) => totals.refreshes),
       outages: sum(crowd, ({ totals }) => totals.outages),
@@ -458,7 +458,7 @@ function memoryOf(samples: readonly { atMs: number; mib: number }[]): SoakResult
 function tell(result: SoakResult): void {
   const { memory, load, calls, found, faults } = result;
   const lines = [
-    `recorders          ${result.recorders}, of which ${result.closed} closed; ${result.refreshes} refreshes, ${result.outages} outages, ${result.crashes} crashes`,
+    `recorders          ${result.recorders}, up to ${result.mostLive} at once, ${result.closed} closed; ${result.refreshes} refreshes, ${result.outages} outages, ${result.crashes} crashes`,
     `acknowledged       ${result.acknowledged} chunks, lost ${result.lost}`,
     `read back          ${result.objects} objects; not as signed or not expected: ${JSON.stringify(found)}; opened and compared: ${result.opened}`,
     `server's memory    ${round(memory.firstMiB)} MiB after the ramp, ${round(memory.lastMiB)} at the end, at most ${round(memory.peakMiB)}; slope ${round(memory.slopeMiBPerMinute)} MiB a minute over ${memory.samples} samples`,
@@ -478,7 +478,7 @@ if (process.argv[1] === import.meta.filename) {
     options: {
       recorders: { type: 'string', default: '2000' },
       minutes: { type: 'string', default: '10' },
-      workers: { type: 'string', default: '4' },
+      workers: { type: 'string', default: '8' },
       'chunk-seconds': { type: 'string', default: '60' },
       'head-seconds': { type: 'string', default: '30' },
     },
@@ -492,7 +492,7 @@ if (process.argv[1] === import.meta.filename) {
     headSeconds: Number(values['head-seconds']),
     bytesPerSecond: 100,
     rampSeconds: seconds / 5,
-    ...{ refreshes: 0.5, outages: 1, outageSeconds: 40, kills: 1, opened: 100 },
+    ...{ refreshes: 0.5, outages: 1, outageSeconds: 40, kills: 4, opened: 100 },
     say: (line) => process.stderr.write(`${line}\n`),
   });
   tell(result);
