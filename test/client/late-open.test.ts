@@ -43,7 +43,7 @@ test('the next start goes on after it, and the whole is COMPLETE', async () => {
       const response = await fetch(input, init);
       if (held && /\/epochs\/0$/.test(new URL(url).pathname) && !isDelivered) {
         isDelivered = true;
-        const late = await fetch(`${service.server.url}/v1/exams/${exam.pins.examId}/recordings`, held as RequestInit);
+        const late = await fetch(`${service.server.url}/v1/exams/${exam.pins.examId}/recordings`, held);
         expect(late.status).toBe(201);
       }
       return response;
