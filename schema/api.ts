@@ -111,6 +111,8 @@ export const openResponse = z.object({
   uploads_until_ms: uint,
   /** Log index of `recording.opened`: before it is there, no upload is signed. */
   opened_position: uint,
+  /** How large the recording may become and how much of that is left, and for how long it may still record; null: no limit. */
+  quota: z.object({ bytes: uint.nullable(), bytes_left: uint.nullable(), seconds_left: uint.nullable() }).optional(),
 });
 
 // ---- upload -----------------------------------------------------------------------------------------------------------------
@@ -144,6 +146,8 @@ export const uploadsResponse = z.object({
     ]),
   ),
   receipt: receiptResponse.optional(),
+  /** How many bytes may still be signed after these, where there is a limit. */
+  bytes_left: uint.optional(),
 });
 
 // ---- head and close ------------------------------------------------------------------------------------------------------------
@@ -173,6 +177,8 @@ export const recordingSchema = z.object({
   objects: uint,
   bytes: uint,
   releases: uint,
+  /** The limit that it came up against, or that its recorder ended it for. */
+  quota_reached: z.enum(['bytes', 'time', 'exam-bytes']).nullable().default(null),
 });
 export type RecordingSummary = z.infer<typeof recordingSchema>;
 export const recordingsResponse = z.object({ recordings: z.array(recordingSchema), cursor: z.string().optional() });

@@ -110,6 +110,10 @@ export const recordings = sqliteTable(
     objects: integer('objects').notNull(),
     bytes: integer('bytes').notNull(),
     deletedMs: integer('deleted_ms'),
+    quotaBytes: integer('quota_bytes'),
+    quotaUntilMs: integer('quota_until_ms'),
+    quotaExamBytes: integer('quota_exam_bytes'),
+    quotaReached: text('quota_reached', { enum: ['bytes', 'time', 'exam-bytes'] }),
   },
   (table) => [
     index('recordings_by_exam').on(table.examId, table.id),

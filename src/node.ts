@@ -161,7 +161,7 @@ export async function start(options: StartOptions): Promise<RunningServer> {
     await jobs.publish();
 
     const pages = openPages({ dir: PAGES_DIR, bucketOrigin: storage.publicOrigin });
-    const { publicUrl, operator } = config;
+    const { publicUrl, operator, quotas } = config;
     const surroundings: Surroundings = {
       state: () => (state === 'serving' && isRestoring(dataDir) ? 'restoring' : state),
       hasRoom: async () => (await freeBytes(dataDir)) >= LEAST_FREE_BYTES,
@@ -169,7 +169,7 @@ export async function start(options: StartOptions): Promise<RunningServer> {
     const requestIdOfAnswer = (c: Context) => requestIdOf(c.env as Partial<HttpBindings>);
     const app = createApp(ports, {
       ...{ report, requestIdOf: requestIdOfAnswer, surroundings },
-      ...{ pages, publicUrl, operator, limits: limitsOf(config) },
+      ...{ pages, publicUrl, operator, quotas, limits: limitsOf(config) },
     });
     let metricsUrl: string | undefined;
     if (metrics && config.metrics) {

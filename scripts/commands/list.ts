@@ -9,7 +9,8 @@ import { connect, readExamLink } from '../shell/server.ts';
 
 const USAGE = `zeroreel list --exam LINK [--token-file FILE] [--json]
 
-Lists an exam's recordings: what the server knows of them, which is no name and no content. LINK is what \`exam create\` printed, or a
+Lists an exam's recordings: what the server knows of them, which is no name and no content. "At its limit" is one that became as large or as
+long as the service or the exam allows. LINK is what \`exam create\` printed, or a
 file of it. With --json, one object a line. A log that was forked or rolled back since the last run here is refused (exit code 2).
 
   $ zeroreel list --exam physics.link
@@ -40,7 +41,7 @@ export const list = command(USAGE, async (words, shell) => {
 function rowOf(recording: RecordingSummary): (string | number)[] {
   return [
     recording.recording_id,
-    recording.state,
+    recording.quota_reached === null ? recording.state : `${recording.state}, at its limit`,
     formatTime(recording.opened_ms),
     formatTime(recording.delete_by_ms),
     recording.epochs,

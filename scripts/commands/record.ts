@@ -5,6 +5,8 @@ import { toBase64Url, type Bytes } from '../../crypto/format/bytes.ts';
 import { parseReceipt } from '../../crypto/format/receipt.ts';
 import type { ExamLink } from '../../src/client/link.ts';
 import { formatReceipt } from '../../src/client/kept-receipt.ts';
+import { ClientError } from '../../src/client/errors.ts';
+import type { QuotaNews } from '../../src/client/quota.ts';
 import { sleep } from '../../src/client/environment.ts';
 import type { SealedMedia } from '../../src/client/live-epoch.ts';
 import { openFolderOutbox } from '../../src/client/outbox-node.ts';
@@ -33,6 +35,9 @@ to the byte, standard input with what comes now. --finish uploads what is left a
   --name     what the readers see as the student's name; the server never does
   --pace     N times as fast as it was recorded, as \`ffmpeg -re\` does with 1; default: as fast as can be
   --patience give up after so many seconds without any answer; everything stays in the outbox
+
+A recording that becomes as large or as long as its service or its exam allows is told so before, ends by itself, is closed, and makes
+the exit code 1: what was sealed until then is stored, and a receipt covers it.
 
 Ctrl-C ends the recording and closes it; a second Ctrl-C, or SIGTERM, leaves it to be resumed.
 
@@ -123,6 +128,7 @@ class RecordingSession {
   readonly #isJson: boolean;
   readonly #patience: { patienceMs?: number };
   #told = '';
+  #limit: QuotaNews | undefined;
 
   constructor(
     shell: Shell,
@@ -198,7 +204,12 @@ class RecordingSession {
     const timed = pace === undefined || !isFile ? pieces : paced(pieces, pace, now, (ms) => sleep(ms, ending));
     for await (const { bytes, tMs, durMs } of timed) {
       if (ending.aborted) break;
-      await writer.write(bytes, { tMs, durMs });
+      try {
+        await writer.write(bytes, { tMs, durMs });
+      } catch (error) {
+        if (error instanceof ClientError && error.code === 'quota') break;
+        throw error;
+      }
     }
     await writer.end();
   }
@@ -217,12 +228,30 @@ class RecordingSession {
     if (resumed > 0) this.#shell.say(`going on after the ${formatBytes(resumed)} that were sealed before`);
   }
 
-  tell({ state, sealed, stored, bytes, backlog }: RecorderProgress): void {
+  tell({ state, sealed, stored, bytes, backlog, quota }: RecorderProgress): void {
+    this.#warn(quota);
     const line = `${stored} of ${sealed} chunks stored, ${formatBytes(backlog)} waiting, ${state}`;
     if (line === this.#told) return;
     this.#told = line;
     if (this.#isJson) this.#shell.printJson({ event: 'progress', state, sealed, stored, bytes, backlog });
     else this.#shell.progress(line);
+  }
+
+  /** Once when the limit is near, once when it is reached. */
+  #warn(quota: QuotaNews | undefined): void {
+    if (!quota || (this.#limit?.isReached ?? false) || this.#limit?.isReached === quota.isReached) return;
+    this.#limit = quota;
+    const { bytesLeft, secondsLeft, isReached } = quota;
+    const what = quota.quota === 'bytes' ? 'large' : 'long';
+    const left =
+      quota.quota === 'bytes' ? formatBytes(bytesLeft ?? 0) : `${Math.ceil((secondsLeft ?? 0) / 60)} minutes`;
+    if (this.#isJson)
+      this.#shell.printJson({
+        ...{ event: 'quota', quota: quota.quota, reached: isReached, bytes_left: bytesLeft, seconds_left: secondsLeft },
+      });
+    else if (isReached)
+      this.#shell.say(`the recording is as ${what} as it may be: it ends now, and is closed with what was sealed`);
+    else this.#shell.say(`warning: the recording is nearly as ${what} as it may be; it ends by itself in ${left}`);
   }
 
   async #keep(receipt: Bytes): Promise<ExitCode> {
@@ -244,7 +273,7 @@ class RecordingSession {
       this.#shell.print(this.#told.split(',', 1)[0]!);
       this.#shell.print(`closed; the receipt is in ${path}`);
     }
-    return EXIT.well;
+    return this.#limit?.isReached === true ? EXIT.unwell : EXIT.well;
   }
 }
 

@@ -65,6 +65,7 @@ const CLIENT_EXITS = {
   'not-owner': 'key',
   'not-reader': 'usage',
   track: 'usage',
+  quota: 'unwell',
   ended: 'unwell',
   gap: 'unwell',
   'no-key': 'key',

@@ -5,6 +5,7 @@ import type { Api } from './api.ts';
 import { ApiError, ClientError } from './errors.ts';
 import type { Outbox, OutboxEpoch, OutboxHeads } from './outbox.ts';
 import { persistently } from './patience.ts';
+import type { QuotaWatch } from './quota.ts';
 import { countsOf, releaseHead } from './release-head.ts';
 import type { Changes } from './turns.ts';
 import { Uploader } from './uploader.ts';
@@ -16,6 +17,7 @@ export interface DeadEpochOptions {
   epoch: OutboxEpoch;
   vkey: string;
   changes: Changes;
+  quota: QuotaWatch;
   signal: AbortSignal;
   concurrency?: number | undefined;
 }

@@ -13,6 +13,7 @@ import { LiveEpoch, type SealedMedia } from './live-epoch.ts';
 import { hashOfLastWords, withoutUnregistered } from './outbox-session.ts';
 import type { Outbox, OutboxSession } from './outbox.ts';
 import { captureRules, fetchCheckpoint, fetchPinnedPolicy } from './pinning.ts';
+import { QuotaWatch } from './quota.ts';
 import type { RecorderProgress } from './recorder.ts';
 import { requirePromiseKept } from './release-head.ts';
 import { Changes } from './turns.ts';
@@ -54,6 +55,7 @@ export interface StartedEpoch {
   live: LiveEpoch;
   participant: Participant;
   changes: Changes;
+  quota: QuotaWatch;
   abort: AbortController;
 }
 
@@ -91,7 +93,10 @@ export async function startEpoch(options: RecorderOptions, standing: OutboxSessi
   const changes = new Changes();
   const abort = new AbortController();
   const { signal } = abort;
-  const live = await LiveEpoch.prepare({ api, outbox, prepared, rules, changes, signal, concurrency, onSealed });
+  const quota = new QuotaWatch(environment.clock);
+  const live = await LiveEpoch.prepare({
+    ...{ api, outbox, prepared, rules, changes, quota, signal, concurrency, onSealed },
+  });
 
   const { uploadToken, open } = prepared;
   const { epoch } = prepared.plan;
@@ -122,6 +127,7 @@ export async function startEpoch(options: RecorderOptions, standing: OutboxSessi
     throw new ClientError('answer', 'the server promises to delete later than the policy allows');
   }
   requirePromiseKept(standing.deleteByMs, answer.delete_by_ms);
+  quota.opened(answer.quota);
   const opened: OutboxSession = {
     ...opening,
     epochs: [...session.epochs, { epoch, state: 'open', uploadToken, open }],
@@ -129,7 +135,7 @@ export async function startEpoch(options: RecorderOptions, standing: OutboxSessi
     deleteByMs: answer.delete_by_ms,
   };
   await outbox.saveSession(opened);
-  return { session: opened, policy, live, participant, changes, abort };
+  return { session: opened, policy, live, participant, changes, quota, abort };
 }
 
 function identify({ ticket }: ExamLink): Participant {

@@ -9,6 +9,7 @@ export type ClientErrorCode =
   | 'outbox-used' // the outbox holds a recording already, or holds none
   | 'link' // not an exam link, or one that lacks its ticket
   | 'track' // a track that was not declared, or was written to after its end
+  | 'quota' // the recording is as large or as long as it may be
   | 'ended' // the recorder was closed, stopped or has failed
   | 'gap' // a chunk that was asked for is not there
   | 'no-key' // no wrap or grant for this key

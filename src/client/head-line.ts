@@ -99,6 +99,7 @@ export class HeadLine {
     const head = await this.#sign(this.#sent, counts, undefined, closing);
     const sealed = this.sealedCounts();
     const tails: SignedHead[] = [];
+    if (closing !== undefined) return this.#step(head, tails);
     let before = head;
     do {
       const reach = new Map(
@@ -107,7 +108,7 @@ export class HeadLine {
       before = await this.#sign(before, reach);
       tails.push(before);
     } while ([...sealed].some(([track, count]) => (before.counts.get(track) ?? 0) < count));
-    return this.#step(head, closing === undefined ? tails : []);
+    return this.#step(head, tails);
   }
 
   #step(sent: SignedHead | undefined, tails: SignedHead[]): HeadStep {

@@ -2,13 +2,15 @@
 import { toBase64Url, type Bytes } from '../../crypto/format/bytes.ts';
 import { parseHead, type Reason } from '../../crypto/format/head.ts';
 import { sha256 } from '../../crypto/format/hash.ts';
-import { sealChunk } from '../../crypto/seal/chunk.ts';
+import { chunkObjectLength } from '../../crypto/format/chunk.ts';
+import { paddedLength, sealChunk } from '../../crypto/seal/chunk.ts';
 import type { Api } from './api.ts';
 import type { PreparedEpoch } from './epoch-opening.ts';
 import { ClientError } from './errors.ts';
 import { HeadLine } from './head-line.ts';
 import type { Outbox, SealedChunk } from './outbox.ts';
 import type { CaptureRules } from './pinning.ts';
+import type { QuotaNews, QuotaWatch } from './quota.ts';
 import { countsOf, releaseHead } from './release-head.ts';
 import { TrackWriter, type Cut } from './track-writer.ts';
 import { Mutex, type Changes } from './turns.ts';
@@ -20,6 +22,7 @@ export interface LiveEpochOptions {
   prepared: PreparedEpoch;
   rules: CaptureRules;
   changes: Changes;
+  quota: QuotaWatch;
   signal: AbortSignal;
   concurrency?: number | undefined;
   onSealed?: ((sealed: SealedMedia) => Promise<void>) | undefined;
@@ -40,6 +43,8 @@ const HEAD_AFTER_CHUNKS = 32;
 
 export class LiveEpoch {
   readonly uploader: Uploader;
+  /** Called after every chunk that was sealed. */
+  afterSeal: () => void = () => undefined;
   readonly #options: LiveEpochOptions;
   readonly #line: HeadLine;
   readonly #writers: ReadonlyMap<number, TrackWriter>;
@@ -56,7 +61,7 @@ export class LiveEpoch {
   private constructor(options: LiveEpochOptions, line: HeadLine) {
     this.#options = options;
     this.#line = line;
-    const { api, outbox, prepared, rules, changes, signal, concurrency } = options;
+    const { api, outbox, prepared, rules, changes, quota, signal, concurrency } = options;
     const { plan } = prepared;
     const { clock } = api.environment;
     this.#startedMs = clock.monotonic();
@@ -82,6 +87,7 @@ export class LiveEpoch {
       uploadToken: prepared.uploadToken,
       covered: new Map(plan.tracks.map(({ track }) => [track, 0])),
       changes,
+      quota,
       signal,
       ...(concurrency !== undefined && { concurrency }),
     });
@@ -135,6 +141,21 @@ export class LiveEpoch {
     return this.#isWaitingForRoom;
   }
 
+  /**
+   * How near the limit is; `older` are bytes of earlier epochs that wait to be signed for. Kept back are two chunks of each track: the one
+   * that is being sealed, and its last.
+   */
+  quotaNews(older: number): QuotaNews | undefined {
+    const { quota, rules } = this.#options;
+    const reserve = 2 * this.#writers.size * chunkObjectLength(paddedLength(rules.chunkBytes));
+    return quota.look(older + this.uploader.unsignedBytes, reserve);
+  }
+
+  /** Takes no more media: writers throw this. */
+  refuseMore(refusal: ClientError): void {
+    for (const writer of this.#writers.values()) writer.refuse(refusal);
+  }
+
   /** What time alone brings about: old bytes are sealed, a due head goes out. */
   async tick(): Promise<void> {
     await Promise.all([...this.#writers.values()].map((writer) => writer.flushIfOld()));
@@ -160,7 +181,9 @@ export class LiveEpoch {
       if (this.uploader.failure) throw this.uploader.failure;
       const stored = this.uploader.storedCounts();
       const reason = closing();
-      if (reason !== undefined && isSame(stored, this.#line.sealedCounts())) return this.#send(stored, reason);
+      const isAllStored = isSame(stored, this.#line.sealedCounts());
+      // What no URL is signed for stays behind: the closing head counts what is stored.
+      if (reason !== undefined && (isAllStored || this.uploader.isExhausted)) return this.#send(stored, reason);
       if (this.#isHeadDue(stored)) {
         this.#isHeadAsked = false;
         this.#headDueMs = api.environment.clock.monotonic() + rules.headMs;
@@ -209,7 +232,7 @@ export class LiveEpoch {
       await outbox.saveHeads(epoch, { sent: head, receipt: bytes, tails });
     });
     this.#covered = countsOf(parseHead(head));
-    await outbox.release(epoch, this.#covered);
+    await outbox.release(epoch, closing === undefined ? this.#covered : this.#line.sealedCounts());
     this.uploader.cover(this.#covered);
     changes.notify();
     return bytes;
@@ -243,6 +266,7 @@ export class LiveEpoch {
     this.#sealedBytes += object.length;
     this.uploader.add(chunk);
     this.#options.changes.notify();
+    this.afterSeal();
   }
 
   /** Waits for room while something in the outbox can still leave it; else `outbox-full` goes to the writer. */

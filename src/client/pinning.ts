@@ -53,6 +53,9 @@ const BOUNDS: Readonly<Record<string, { rule: keyof CaptureRules; unit: number; 
   head_seconds: { rule: 'headMs', unit: 1000, least: 1, most: 30 },
 };
 
+/** Limits of a recording and of its exam (src/server/core/quota.ts): the service holds them, and tells a recorder how much is left. */
+const KEPT_BY_THE_SERVICE: ReadonlySet<string> = new Set(['most_bytes', 'most_minutes', 'most_exam_bytes']);
+
 /**
  * The policy's capture rules. A rule that this recorder does not know is refused (`policy`): the owner asked for something
  * that would not happen. `known` are rules that the caller itself follows.
@@ -62,7 +65,7 @@ export function captureRules({ capture }: Pick<Policy, 'capture'>, known: readon
   for (const [name, value] of Object.entries(capture)) {
     const bound = Object.hasOwn(BOUNDS, name) ? BOUNDS[name] : undefined;
     if (!bound) {
-      if (known.includes(name)) continue;
+      if (known.includes(name) || KEPT_BY_THE_SERVICE.has(name)) continue;
       throw new ProtocolError('policy', `policy refused: this recorder does not know the capture rule ${name}`);
     }
     if (typeof value !== 'number' || value < bound.least || value > bound.most) {

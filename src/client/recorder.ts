@@ -17,8 +17,9 @@ import { ClientError } from './errors.ts';
 import { formatExamLink, parseExamLink, withoutTicket } from './link.ts';
 import type { LiveEpoch } from './live-epoch.ts';
 import { countChunks, isClosing, requireSession } from './outbox-session.ts';
-import type { OutboxSession } from './outbox.ts';
+import type { OutboxSession, SealedChunk } from './outbox.ts';
 import { fetchPinnedPolicy } from './pinning.ts';
+import { QuotaWatch, type QuotaNews } from './quota.ts';
 import type { TrackWriter } from './track-writer.ts';
 import { Changes } from './turns.ts';
 import type { Uploader } from './uploader.ts';
@@ -26,6 +27,8 @@ import type { Uploader } from './uploader.ts';
 export type { RecorderOptions } from './epoch-start.ts';
 
 const TICK_MS = 1000;
+/** The end was the exam's or the service's rule, and nobody's decision. */
+const QUOTA_REASON: Reason = 3;
 
 export interface RecorderProgress {
   state: 'recording' | 'offline' | 'outbox-full' | 'closing' | 'closed' | 'failed';
@@ -37,6 +40,8 @@ export interface RecorderProgress {
   bytes: number;
   /** Bytes that wait in the outbox. */
   backlog: number;
+  /** Told from when a limit is near. When it is reached the recording ends by itself: `close` answers its receipt. */
+  quota?: QuotaNews;
 }
 
 export interface CloseOptions {
@@ -51,6 +56,7 @@ export class Recorder {
   readonly #session: OutboxSession;
   readonly #live: LiveEpoch;
   readonly #changes: Changes;
+  readonly #quota: QuotaWatch;
   readonly #abort: AbortController;
   readonly #uploaders: Uploader[];
   /** Chunks of older epochs, and those of them that receipts cover. */
@@ -61,16 +67,22 @@ export class Recorder {
   #isClosed = false;
   #failure: Error | undefined;
   #patienceMs: number | undefined;
+  #quotaNews: QuotaNews | undefined;
+  #closed: Promise<Bytes> | undefined;
 
-  private constructor(options: RecorderOptions, { session, policy, live, changes, abort }: StartedEpoch) {
+  private constructor(options: RecorderOptions, { session, policy, live, changes, quota, abort }: StartedEpoch) {
     this.#options = options;
     this.#session = session;
     this.#live = live;
     this.#changes = changes;
+    this.#quota = quota;
     this.#abort = abort;
     this.recordingId = session.recordingId;
     this.policy = policy;
     this.#uploaders = [live.uploader];
+    live.afterSeal = () => {
+      this.#checkQuota();
+    };
     this.#heads = live.runHeads(() => this.#closing);
     this.#drains = this.#drainOlder();
     this.#heads.catch((error: unknown) => {
@@ -141,7 +153,10 @@ export class Recorder {
   static async #start(options: RecorderOptions, session: OutboxSession): Promise<Recorder> {
     const started = await startEpoch(options, session);
     const recorder = new Recorder(options, started);
-    await recorder.#writeAbout(started.participant);
+    // A recording that is full already ends at once; whoever writes is told.
+    await recorder.#writeAbout(started.participant).catch((error: unknown) => {
+      if (!(error instanceof ClientError && error.code === 'quota')) throw error;
+    });
     return recorder;
   }
 
@@ -172,15 +187,11 @@ export class Recorder {
 
   /**
    * Ends every track, uploads everything of every epoch, closes. Answers the server's closing receipt (ZRRC). When it throws,
-   * nothing is lost: `finish` or `resume` go on from the outbox.
+   * nothing is lost: `finish` or `resume` go on from the outbox. Where a limit ended the recording, this answers the receipt of that end.
    */
   async close(reason: Reason = 1, options: CloseOptions = {}): Promise<Bytes> {
-    this.#patienceMs = options.patienceMs;
-    const receipt = await this.#orFailure(this.#close(reason));
-    this.#isClosed = true;
-    this.#abort.abort();
-    this.#changes.notify();
-    return receipt;
+    this.#patienceMs ??= options.patienceMs;
+    return this.#orFailure((this.#closed ??= this.#close(reason)));
   }
 
   /** Makes what is gathered durable and stops, so that a later process can resume. The outbox stays open: it is the caller's. */
@@ -204,6 +215,7 @@ export class Recorder {
       stored: older.reduce((total, { stored }) => total + stored, sum(this.#live.coveredCounts)),
       bytes: this.#live.sealedBytes,
       backlog: this.#options.outbox.backlogBytes,
+      ...(this.#quotaNews && { quota: this.#quotaNews }),
     };
   }
 
@@ -223,6 +235,9 @@ export class Recorder {
     const receipt = await this.#heads;
     Object.assign(this.#session, { closeReceipt: receipt });
     await this.#markDrained(this.#session.epochs.at(-1)!.epoch);
+    this.#isClosed = true;
+    this.#abort.abort();
+    this.#changes.notify();
     return receipt;
   }
 
@@ -239,10 +254,17 @@ export class Recorder {
         epoch,
         vkey,
         changes: this.#changes,
+        quota: this.#quota,
         signal: this.#abort.signal,
         concurrency,
       };
-      await drainEpoch(options, (uploader) => this.#uploaders.push(uploader));
+      try {
+        await drainEpoch(options, (uploader) => this.#uploaders.push(uploader));
+      } catch (error) {
+        if (!(error instanceof ClientError && error.code === 'quota')) throw error;
+        // What is left of it can never be stored. A reader sees the gap: this epoch's OPEN names its last words.
+        await outbox.release(epoch.epoch, endsOf(await outbox.chunks(epoch.epoch)));
+      }
       await this.#markDrained(epoch.epoch);
     }
   }
@@ -281,11 +303,25 @@ export class Recorder {
       for (const { epoch } of this.#session.epochs) {
         if (this.#older.has(epoch)) this.#older.set(epoch, await countChunks(this.#options.outbox, epoch));
       }
+      this.#checkQuota();
       this.#checkPatience();
       this.#changes.notify();
       this.#options.onProgress?.(this.progress());
     }
     this.#options.onProgress?.(this.progress());
+  }
+
+  /** Ends the recording while what is sealed still fits. */
+  #checkQuota(): void {
+    if (this.#quotaNews?.isReached === true || this.#closed || this.#failure) return;
+    const older = this.#uploaders.slice(1).reduce((sum, uploader) => sum + uploader.unsignedBytes, 0);
+    this.#quotaNews = this.#live.quotaNews(older);
+    if (this.#quotaNews?.isReached !== true) return;
+    this.#live.refuseMore(new ClientError('quota', 'the recording is as large or as long as it may be, and ends'));
+    this.#closed = this.#close(QUOTA_REASON);
+    this.#closed.catch((error: unknown) => {
+      this.#fail(error);
+    });
   }
 
   #checkPatience(): void {
@@ -342,7 +378,8 @@ async function finishClosing(
   const epoch = session.epochs.at(-1)!;
   const { recordingId } = session;
   try {
-    const options = { api, outbox, recordingId, epoch, vkey: policy.log.vkey, changes, signal, concurrency };
+    const quota = new QuotaWatch(api.environment.clock);
+    const options = { api, outbox, recordingId, epoch, vkey: policy.log.vkey, changes, quota, signal, concurrency };
     const closeReceipt = await drainEpoch(options, () => undefined);
     const epochs = session.epochs.map((entry) => ({ ...entry, state: 'drained' as const }));
     await outbox.saveSession({ ...session, epochs, closeReceipt });
@@ -354,4 +391,11 @@ async function finishClosing(
   } finally {
     abort.abort();
   }
+}
+
+/** Counts that cover all of these. */
+function endsOf(chunks: readonly SealedChunk[]): Map<number, number> {
+  const ends = new Map<number, number>();
+  for (const { track, seq } of chunks) ends.set(track, Math.max(ends.get(track) ?? 0, seq + 1));
+  return ends;
 }

@@ -39,11 +39,17 @@ export async function untilStored(
   for (;;) {
     const change = changes.next();
     if (uploader.failure) throw uploader.failure;
+    if (uploader.isExhausted && !isStored(uploader, counts))
+      throw new ClientError('quota', 'the service takes no more of this recording');
     if (signal.aborted) throw new ClientError('ended', 'the recorder was stopped');
-    const stored = uploader.storedCounts();
-    if ([...counts].every(([track, count]) => (stored.get(track) ?? 0) >= count)) return;
+    if (isStored(uploader, counts)) return;
     await change;
   }
+}
+
+function isStored(uploader: Uploader, counts: ReadonlyMap<number, number>): boolean {
+  const stored = uploader.storedCounts();
+  return [...counts].every(([track, count]) => (stored.get(track) ?? 0) >= count);
 }
 
 /**

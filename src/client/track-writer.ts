@@ -43,6 +43,7 @@ export class TrackWriter {
   #endMs = 0;
   #gapMs = 0;
   #isEnded = false;
+  #refusal: ClientError | undefined;
 
   constructor(options: TrackWriterOptions) {
     this.#options = options;
@@ -52,15 +53,22 @@ export class TrackWriter {
     return this.#options.track;
   }
 
+  /** From here on nothing more is taken, not even the rest of a write that is under way, which throws this. `end` seals what was taken. */
+  refuse(refusal: ClientError): void {
+    this.#refusal ??= refusal;
+  }
+
   /** Throws `track` after `end`, and what sealing throws: then these bytes are not recorded. */
   write(bytes: Uint8Array, time: MediaTime = {}): Promise<void> {
     return this.#turns.run(async () => {
+      this.#requireWelcome();
       if (this.#isEnded) throw new ClientError('track', `track ${this.track} has ended`);
       const { tMs = this.#options.mediaNow(), durMs = 0, gapMs = 0, isWhole = false } = time;
       const isLate = tMs + durMs - this.#startMs > this.#options.chunkMs;
       const isTooLarge = isWhole && this.#filled + bytes.length > this.#options.chunkBytes;
       if (this.#filled > 0 && (isLate || isTooLarge)) await this.#cut(false);
       for (let at = 0; at < bytes.length;) {
+        this.#requireWelcome(); // a cut takes a while
         if (this.#filled === 0) this.#begin(tMs + (durMs * at) / bytes.length, at === 0 ? gapMs : 0);
         const taken = this.#take(bytes.subarray(at));
         at += taken;
@@ -92,6 +100,10 @@ export class TrackWriter {
       this.#isEnded = true;
       this.#buffer = undefined;
     });
+  }
+
+  #requireWelcome(): void {
+    if (this.#refusal) throw this.#refusal;
   }
 
   #begin(startMs: number, gapMs: number): void {

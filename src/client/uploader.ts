@@ -3,10 +3,11 @@ import { UPLOAD_WINDOW, UPLOADS_PER_CALL } from '../../schema/api.ts';
 import { toBase64Url, type Bytes } from '../../crypto/format/bytes.ts';
 import { sha256 } from '../../crypto/format/hash.ts';
 import type { Api } from './api.ts';
-import { ClientError } from './errors.ts';
+import { ApiError, ClientError } from './errors.ts';
 import { putObject } from './object-store.ts';
 import type { Outbox, SealedChunk } from './outbox.ts';
 import { isTransient, pauseAfter } from './patience.ts';
+import type { QuotaWatch } from './quota.ts';
 import type { Changes } from './turns.ts';
 
 export interface UploaderOptions {
@@ -19,6 +20,7 @@ export interface UploaderOptions {
   covered: ReadonlyMap<number, number>;
   /** Told of every step; whoever waits for the uploader waits here. */
   changes: Changes;
+  quota: QuotaWatch;
   signal: AbortSignal;
   /** Most PUTs at a time; fewer after timeouts. */
   concurrency?: number | undefined;
@@ -65,6 +67,7 @@ export class Uploader {
   #calm = 0;
   #isAsking = false;
   #troubles = 0;
+  #isRefused = false;
   #failure: Error | undefined;
   #heardMs: number;
 
@@ -78,6 +81,19 @@ export class Uploader {
   /** Why it stopped; undefined while it works. */
   get failure(): Error | undefined {
     return this.#failure;
+  }
+
+  /** Bytes that are here and that no URL was signed for yet. */
+  get unsignedBytes(): number {
+    let bytes = 0;
+    for (const items of this.#tracks.values())
+      for (const { state, chunk } of items.values()) if (state === 'waiting') bytes += chunk.bytes;
+    return bytes;
+  }
+
+  /** Whether the service signs no more, and everything that it signed is stored: then there is nothing left to wait for. */
+  get isExhausted(): boolean {
+    return this.#isRefused && this.#sending === 0 && this.#ready.length === 0 && !this.#isAsking;
   }
 
   get isOffline(): boolean {
@@ -152,7 +168,7 @@ export class Uploader {
         this.#advance();
       });
     }
-    if (this.#isAsking || this.#ready.length >= this.#limit) return;
+    if (this.#isAsking || this.#isRefused || this.#ready.length >= this.#limit) return;
     const wanted = this.#askable();
     if (wanted.length === 0) return;
     this.#isAsking = true;
@@ -193,8 +209,15 @@ export class Uploader {
       sha256: sha256B64,
     }));
     try {
-      const { uploads } = await api.uploads(recordingId, uploadToken, { epoch, chunks }, signal, this.waitedMs);
+      const { uploads, bytes_left: bytesLeft } = await api.uploads(
+        recordingId,
+        uploadToken,
+        { epoch, chunks },
+        signal,
+        this.waitedMs,
+      );
       this.#heard();
+      this.#options.quota.told(bytesLeft);
       for (const upload of uploads) {
         const item = this.#tracks.get(upload.track)?.get(upload.seq);
         if (item?.state !== 'waiting') continue;
@@ -202,8 +225,20 @@ export class Uploader {
         if (upload.state === 'signed') this.#ready.push({ item, url: upload.url, headers: upload.headers });
       }
     } catch (error) {
+      if (error instanceof ApiError && error.code === 'quota-reached') return this.#askForLess(wanted, error);
       await this.#trouble(error);
     }
+  }
+
+  /** What still fits is asked for; where nothing does, no more is asked for at all. */
+  async #askForLess(wanted: readonly Item[], { extensions }: ApiError): Promise<void> {
+    this.#heard();
+    const told = extensions['bytes_left'];
+    let bytesLeft = typeof told === 'number' ? told : 0;
+    const fitting = wanted.filter(({ chunk }) => (bytesLeft -= chunk.bytes) >= 0);
+    if (fitting.length > 0 && fitting.length < wanted.length) return this.#ask(fitting);
+    this.#isRefused = true;
+    this.#options.quota.refused();
   }
 
   async #send({ item, url, headers }: SignedPut): Promise<void> {

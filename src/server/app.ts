@@ -13,6 +13,7 @@ import { healthRoutes, type Surroundings } from './http/health.ts';
 import { limited, type Limiter } from './http/limits.ts';
 import { logRoutes, proofRoutes } from './http/log.ts';
 import { deprecate } from './http/deprecation.ts';
+import type { Quotas } from './core/quota.ts';
 import { recordingRoutes } from './http/recordings.ts';
 import { referenceRoutes } from './http/reference.ts';
 import { reviewRoutes } from './http/review.ts';
@@ -40,6 +41,8 @@ export interface AppOptions {
   isAttestedFirst?: boolean;
   /** Who answers for the data: told to whoever asks, for notices and records of processing. */
   operator?: Config['operator'];
+  /** How large and how long recordings may become; without it, what their policies say alone. */
+  quotas?: Quotas | undefined;
   /** Counts calls, and where they come from; without it nothing is limited here. */
   limits?: { limiter: Limiter; addressOf: (c: Context) => string | undefined } | undefined;
 }
@@ -57,6 +60,7 @@ export function createApp(
     publicUrl,
     isAttestedFirst = false,
     operator = NOBODY_NAMED,
+    quotas,
     limits,
   }: AppOptions = {},
 ): Hono {
@@ -66,7 +70,7 @@ export function createApp(
   deprecate(app);
   if (limits) app.use('/v1/*', limited(limits.limiter, limits.addressOf));
   app.route('/v1', examRoutes(ports));
-  app.route('/v1', recordingRoutes(ports, { isAttestedFirst, limiter: limits?.limiter }));
+  app.route('/v1', recordingRoutes(ports, { isAttestedFirst, limiter: limits?.limiter, quotas }));
   app.route('/v1', reviewRoutes(ports));
   app.route('/v1', staffRoutes(ports, report));
   app.route('/v1', sessionRoutes(ports, publicUrl));

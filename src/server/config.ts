@@ -1,6 +1,7 @@
 /** Settings from the environment, parsed once at the start. README.md says of each who is trusted with it. */
 import { z } from 'zod';
 import { ProtocolError } from '../../crypto/format/errors.ts';
+import type { Quotas } from './core/quota.ts';
 import { parseVkey, type VerifierKey } from '../../crypto/log/note.ts';
 
 const port = z
@@ -67,6 +68,11 @@ const environmentSchema = z
     ZEROREEL_VAULT_URL: postgresUrl.optional(),
     /** How long a backup of the vault can exist. A deletion is final when it has passed. */
     ZEROREEL_VAULT_HORIZON_HOURS: z.coerce.number().min(0).max(48).default(24),
+    /** How large and how long one recording may become, and how large all of one exam. A policy may say less. */
+    ZEROREEL_QUOTA_RECORDING_GB: z.coerce.number().min(0.001).max(100_000).default(100),
+    ZEROREEL_QUOTA_RECORDING_HOURS: z.coerce.number().min(0.1).max(24).default(24),
+    ZEROREEL_QUOTA_EXAM_GB: z.coerce.number().min(0.001).max(10_000_000).optional(),
+    ZEROREEL_QUOTA_TRACKS: z.coerce.number().int().min(1).max(16).default(16),
     /** Least level of the lines that the server's log has; `debug` has a line for each answer. */
     ZEROREEL_LOG_LEVEL: z.enum(LOG_LEVELS).default('info'),
     /** Where `GET /metrics` answers: a port of its own, the API's port for whoever shows this token, or both. */
@@ -126,6 +132,8 @@ export interface Config {
   vaultHorizonMs: number;
   witnesses: readonly Witness[];
   operator: { controller: string | null; privacyContact: string | null };
+  /** Absent: only what policies say. */
+  quotas?: Quotas;
   /** Default: `warn`; what the environment leaves out is `info`. */
   logLevel?: (typeof LOG_LEVELS)[number];
   /** Absent: nothing is counted. */
@@ -203,6 +211,12 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     operator: {
       controller: env.ZEROREEL_CONTROLLER ?? null,
       privacyContact: env.ZEROREEL_PRIVACY_CONTACT ?? null,
+    },
+    quotas: {
+      recordingBytes: Math.round(env.ZEROREEL_QUOTA_RECORDING_GB * 1e9),
+      recordingMs: Math.round(env.ZEROREEL_QUOTA_RECORDING_HOURS * 3_600_000),
+      examBytes: env.ZEROREEL_QUOTA_EXAM_GB === undefined ? null : Math.round(env.ZEROREEL_QUOTA_EXAM_GB * 1e9),
+      tracks: env.ZEROREEL_QUOTA_TRACKS,
     },
     logLevel: env.ZEROREEL_LOG_LEVEL,
     ...metricsOf(env),

@@ -107,7 +107,7 @@ export function createWorker(options: EdgeOptions = {}) {
   async function open(env: Env) {
     const settings = Object.entries(env).filter((pair): pair is [string, string] => typeof pair[1] === 'string');
     const config = readConfig(Object.fromEntries(settings));
-    const { storage, bucket, region, logOrigin, vaultHorizonMs, publicUrl, operator, witnesses } = config;
+    const { storage, bucket, region, logOrigin, vaultHorizonMs, publicUrl, operator, quotas, witnesses } = config;
     if (storage.kind !== 's3') {
       throw new ConfigError('ZEROREEL_S3_ENDPOINT: expected a store; a Worker has no folder to embed a bucket in');
     }
@@ -137,7 +137,7 @@ export function createWorker(options: EdgeOptions = {}) {
     if (first !== undefined) await keepFirstToken(ports, () => first);
     if (setup !== undefined) await letSetUp(ports, setup);
     const limits = limitsOf(config, env);
-    const app = createApp(ports, { report, isAttestedFirst: true, publicUrl, operator, limits });
+    const app = createApp(ports, { report, isAttestedFirst: true, publicUrl, operator, quotas, limits });
     return { ports, app, headers: answerHeaders(publicUrl), witness: createWitnessing(ports, witnesses, report) };
   }
 

@@ -39,6 +39,10 @@ export const ERRORS = {
   'uploads-over': [409, 'The time for uploads to this recording is over.'],
   'chunk-refused': [422, 'No chunk can be like this.'],
   'chunk-conflict': [409, 'Other bytes were promised under this chunk’s name.'],
+  'quota-reached': [
+    409,
+    'The recording, or its exam, is as large or as long as it may be; `quota` says which, `bytes_left` how much is still taken. What was acknowledged stays.',
+  ],
   'window-full': [409, 'Too far ahead of the newest head: send one.'],
   'head-refused': [422, 'The head does not fit its recording.'],
   'head-conflict': [409, 'The head does not follow the newest one.'],

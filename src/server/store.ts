@@ -26,6 +26,9 @@ export interface PolicyRow {
  */
 export type RecordingState = 'open' | 'closed' | 'abandoned' | 'purging' | 'deleted' | 'verified';
 
+/** Which limit a recording came up against. */
+export type Quota = 'bytes' | 'time' | 'exam-bytes';
+
 export interface RecordingRow {
   id: string;
   examId: string;
@@ -53,6 +56,12 @@ export interface RecordingRow {
   objects: number;
   bytes: number;
   deletedMs: number | null;
+  /** How large it may become, until when it may record, and how large its exam: fixed at its opening. null: no limit. */
+  quotaBytes: number | null;
+  quotaUntilMs: number | null;
+  quotaExamBytes: number | null;
+  /** Which of them it came up against first. */
+  quotaReached: Quota | null;
 }
 
 export interface EpochRow {
@@ -255,6 +264,12 @@ export interface Store {
     now: number,
   ): Promise<boolean>;
   pending(recordingId: string, epoch: number): Promise<PendingRow[]>;
+  /** Bytes that heads of its epochs count, and those that were signed beyond. */
+  bytesOf(recordingId: string): Promise<number>;
+  /** The same of all recordings of an exam that have rows. */
+  bytesOfExam(examId: string): Promise<number>;
+  /** Remembers that a recording came up against a limit; the first stays. */
+  reachQuota(recordingId: string, quota: Quota): Promise<void>;
   /**
    * Stores the head, the tracks' new counts, and drops the pending rows that it covers. Holds while the recording is
    * open and the epoch's newest head is still `previousHeadHash`. With `close` the recording ends in the same step.

@@ -13,6 +13,7 @@ import { prepareEpoch } from '../../src/client/epoch-opening.ts';
 import { LiveEpoch } from '../../src/client/live-epoch.ts';
 import { openFolderOutbox } from '../../src/client/outbox-node.ts';
 import { type Beacon, captureRules } from '../../src/client/pinning.ts';
+import { QuotaWatch } from '../../src/client/quota.ts';
 import { Changes } from '../../src/client/turns.ts';
 import { knownStream, TRACKS } from './known-media.ts';
 import { MemoryFolder } from './memory-folder.ts';
@@ -44,7 +45,9 @@ export async function recordWithKnownKey(
   const changes = new Changes();
   const { signal } = new AbortController();
   const api = service.api();
-  const live = await LiveEpoch.prepare({ api, outbox, prepared, rules: captureRules(policy.policy), changes, signal });
+  const quota = new QuotaWatch(systemEnvironment.clock);
+  const rules = captureRules(policy.policy);
+  const live = await LiveEpoch.prepare({ api, outbox, prepared, rules, changes, quota, signal });
   await api.open(policy.policy.exam_id, prepared.request);
   let isEnded = false;
   const heads = live.runHeads(() => (isEnded ? 1 : undefined));

@@ -26,6 +26,7 @@ describe('settings', () => {
       vaultHorizonMs: 86_400_000,
       witnesses: [],
       operator: { controller: null, privacyContact: null },
+      quotas: { recordingBytes: 100e9, recordingMs: 86_400_000, examBytes: null, tracks: 16 },
       logLevel: 'info',
       bucket: 'zeroreel',
       region: 'us-east-1',

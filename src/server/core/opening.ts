@@ -17,13 +17,18 @@ import {
   verifyOpen,
 } from '../../../crypto/format/open.ts';
 import { noticeHash, type Policy } from '../../../crypto/format/policy.ts';
-import { verifyTicketAttestation } from '../../../crypto/format/ticket.ts';
+import { parseTicket, verifyTicketAttestation } from '../../../crypto/format/ticket.ts';
 import { parseWrap, SCOPE_EPOCH, wrapHash, type WrapHeader } from '../../../crypto/format/wrap.ts';
 import type { LogEntry } from '../../../crypto/log/entry.ts';
 import { ServerError } from '../errors.ts';
 import type { EpochRow, RecordingRow, TrackRow, WrapRow } from '../store.ts';
 import { LAST_EPOCH } from './names.ts';
+import { limitsOf, quotaReached, type Quotas } from './quota.ts';
 import { retentionOf } from './retention.ts';
+
+const SIGNATURE_BYTES = 64;
+/** Nobody is granted more than a day. */
+const MOST_EXTRA_MINUTES = 24 * 60;
 
 /** An OPEN whose every claim that needs no secret was checked. */
 export interface Opening {
@@ -145,19 +150,29 @@ async function admit(record: OpenRecord, policy: Policy, now: number): Promise<s
   });
 }
 
+/** The minutes that a seat's accommodations grant beyond the others'; the ticket was verified. */
+function extraMinutesOf({ attestation: { type, bytes } }: OpenRecord): number {
+  if (type !== ATTEST_TICKET) return 0;
+  const { accommodations } = parseTicket(bytes.subarray(0, -SIGNATURE_BYTES));
+  if (accommodations === '') return 0;
+  const { extra_minutes: minutes } = JSON.parse(accommodations) as { extra_minutes?: unknown };
+  return typeof minutes === 'number' && minutes > 0 ? Math.min(minutes, MOST_EXTRA_MINUTES) : 0;
+}
+
 /** What the shred share of each epoch must hash to: OPEN's commitment, which its recorder signed. */
 export function shredCommitments(epochs: readonly EpochRow[]): Map<number, Bytes> {
   return new Map(epochs.map(({ epoch, open }) => [epoch, parseOpen(open).shredHash]));
 }
 
 /** Epoch 0: a recording comes into being, and with it the obligation to destroy it. */
-export function openRecording(opening: Opening, now: number) {
+export function openRecording(opening: Opening, now: number, quotas?: Quotas) {
   const { record, policy } = opening;
   if (now < policy.not_before || now >= policy.not_after) {
     throw new ServerError('exam-closed', now < policy.not_before ? 'the exam has not begun' : 'the exam is over', {
       extra: { not_before_ms: policy.not_before, not_after_ms: policy.not_after },
     });
   }
+  if (quotas && record.tracks.length > quotas.tracks) throw quotaReached('tracks');
   const retention = retentionOf(policy, now);
   const recording: Omit<RecordingRow, 'openedPosition'> = {
     id: record.sessionId,
@@ -165,6 +180,8 @@ export function openRecording(opening: Opening, now: number) {
     state: 'open',
     practice: policy.practice,
     ...retention,
+    ...limitsOf(quotas, policy, extraMinutesOf(record), now),
+    quotaReached: null,
     ticket: opening.ticket,
     lastEpoch: 0,
     seenMs: now,

@@ -23,6 +23,7 @@ import { encodeReceipt, RECEIPT_CLOSED, RECEIPT_OPEN } from '../../../crypto/for
 import * as api from '../../../schema/api.ts';
 import { objectKey, recordingPrefix, trackPrefix } from '../core/names.ts';
 import { openEpoch, type Opening, openRecording, verifyOpening } from '../core/opening.ts';
+import { freshBytes, isTimeUp, limitNear, quotaReached, type Quotas, roomOf } from '../core/quota.ts';
 import { URL_LIFE_SECONDS } from '../core/retention.ts';
 import { tally } from '../core/tally.ts';
 import {
@@ -51,14 +52,22 @@ interface EpochView {
   tracks: TrackRow[];
 }
 
+/** How long the size of an exam is believed: it is a sum over all of its recordings. */
+const EXAM_KNOWN_MS = 15_000;
+
 interface RecordingOptions {
   /** As `AppOptions` has it. */
   isAttestedFirst?: boolean;
   /** Counts the openings under each seat ticket. */
   limiter?: Limiter | undefined;
+  /** As `AppOptions` has it. */
+  quotas?: Quotas | undefined;
 }
 
-export function recordingRoutes(ports: Ports, { isAttestedFirst = false, limiter }: RecordingOptions = {}): Hono {
+export function recordingRoutes(
+  ports: Ports,
+  { isAttestedFirst = false, limiter, quotas }: RecordingOptions = {},
+): Hono {
   const { store, vault, bucket, clock, telemetry } = ports;
   const findAltered = createBodyCheck(ports);
   const keys = createLogKeys(ports);
@@ -88,7 +97,8 @@ export function recordingRoutes(ports: Ports, { isAttestedFirst = false, limiter
 
     // The share first: a crash here leaves an orphan, which the sweep destroys; the other way round a recording could never be opened.
     if (epoch === 0) {
-      const { recording, ...rows } = openRecording(opening, now);
+      const { recording, ...rows } = openRecording(opening, now, quotas);
+      if ((await roomIn(recording, now))?.bytesLeft === 0) throw quotaReached('exam-bytes');
       await keepShare(opening, now);
       if (!(await store.openRecording(recording, rows.epoch, rows.tracks, rows.wraps, rows.entry))) {
         const winner = await store.epoch(sessionId, 0);
@@ -116,7 +126,7 @@ export function recordingRoutes(ports: Ports, { isAttestedFirst = false, limiter
       }
     }
     const opened = await store.recording(sessionId);
-    return c.json(openAnswer(opened!, epoch), 201);
+    return c.json(await openAnswer(opened!, epoch, now), 201);
   });
 
   /** Of two opens that race for an epoch one is refused: here, by a vault that keeps the first share, or by the commit. */
@@ -141,7 +151,7 @@ export function recordingRoutes(ports: Ports, { isAttestedFirst = false, limiter
       if (isOther && toBase64Url(other.recorderKey) === epoch.recorderPk) await reportEquivocation(recording.id);
       throw new ServerError('open-conflict', 'another open record stands for this recording and epoch');
     }
-    return openAnswer(recording, epoch.epoch);
+    return openAnswer(recording, epoch.epoch, now);
   }
 
   /**
@@ -152,7 +162,12 @@ export function recordingRoutes(ports: Ports, { isAttestedFirst = false, limiter
     await reportAnomaly(ports, recordingId, 'equivocation', 1);
   }
 
-  function openAnswer(recording: RecordingRow, epoch: number): z.infer<typeof api.openResponse> {
+  async function openAnswer(
+    recording: RecordingRow,
+    epoch: number,
+    now: number,
+  ): Promise<z.infer<typeof api.openResponse>> {
+    const { quotaBytes, quotaUntilMs } = recording;
     return {
       recording_id: recording.id,
       epoch,
@@ -160,7 +175,44 @@ export function recordingRoutes(ports: Ports, { isAttestedFirst = false, limiter
       delete_by_ms: recording.deleteByMs,
       uploads_until_ms: recording.uploadsUntilMs,
       opened_position: recording.openedPosition,
+      quota: {
+        bytes: quotaBytes,
+        bytes_left: (await roomIn(recording, now))?.bytesLeft ?? null,
+        seconds_left: quotaUntilMs === null ? null : Math.max(0, Math.floor((quotaUntilMs - now) / 1000)),
+      },
     };
+  }
+
+  const exams = new Map<string, { knownMs: number; bytes: number }>();
+
+  /** The bytes of an exam, as they were a few seconds ago, and what was signed here since. */
+  async function examOf(examId: string, now: number): Promise<{ bytes: number }> {
+    const known = exams.get(examId);
+    if (known && Math.abs(now - known.knownMs) < EXAM_KNOWN_MS) return known;
+    for (const [id, { knownMs }] of exams) if (Math.abs(now - knownMs) >= EXAM_KNOWN_MS) exams.delete(id);
+    const fresh = { knownMs: now, bytes: await store.bytesOfExam(examId) };
+    exams.set(examId, fresh);
+    return fresh;
+  }
+
+  async function roomIn(recording: Omit<RecordingRow, 'openedPosition'>, now: number) {
+    const { id, examId, quotaBytes, quotaExamBytes } = recording;
+    return roomOf(recording, {
+      recording: quotaBytes === null ? 0 : await store.bytesOf(id),
+      exam: quotaExamBytes === null ? 0 : (await examOf(examId, now)).bytes,
+    });
+  }
+
+  /** Before anything is promised: whether the recording may grow by so much. Answers how much may still be signed then, if that is limited. */
+  async function requireRoom(recording: RecordingRow, fresh: number, now: number): Promise<number | undefined> {
+    const room = await roomIn(recording, now);
+    const quota = isTimeUp(recording, now) ? 'time' : room && fresh > room.bytesLeft ? room.quota : undefined;
+    if (quota !== undefined && fresh > 0) {
+      await store.reachQuota(recording.id, quota);
+      throw quotaReached(quota, quota === 'time' ? 0 : room?.bytesLeft);
+    }
+    if (recording.quotaExamBytes !== null) (await examOf(recording.examId, now)).bytes += fresh;
+    return room && room.bytesLeft - fresh;
   }
 
   /** The epoch that this upload token was chosen for. */
@@ -198,9 +250,12 @@ export function recordingRoutes(ports: Ports, { isAttestedFirst = false, limiter
     const { stored, wanted } = planUploads(body.chunks, view.tracks);
     const { id } = view.recording;
     const expiresMs = now + URL_LIFE_SECONDS * 1000;
+    let bytesLeft: number | undefined;
     if (wanted.length > 0) {
       // Asked twice: first so that a refused call remembers nothing, then because another call may have come between.
-      requireSameContent(wanted, await store.pending(id, body.epoch));
+      const promised = await store.pending(id, body.epoch);
+      requireSameContent(wanted, promised);
+      bytesLeft = await requireRoom(view.recording, freshBytes(wanted, promised), now);
       if (!(await store.rememberUploads(id, body.epoch, wanted, expiresMs, now))) {
         requireUploading((await store.recording(id))!, now);
         throw new ServerError('recording-ended', 'the recording ended meanwhile');
@@ -221,6 +276,7 @@ export function recordingRoutes(ports: Ports, { isAttestedFirst = false, limiter
         }),
       ],
       ...(receipt && { receipt }),
+      ...(bytesLeft !== undefined && { bytes_left: bytesLeft }),
     };
     return c.json(answer, 200, SECRET);
   });
@@ -292,6 +348,8 @@ export function recordingRoutes(ports: Ports, { isAttestedFirst = false, limiter
       const grown = (of: 'count' | 'bytes') => sumOf(confirmed, of) - sumOf(tracks, of);
       telemetry.stored(grown('count'), grown('bytes'));
     }
+    // Its recorder ended it before it was refused anything: whoever reads the list is to know why it is short.
+    if (ending?.entry.reason === 'policy-end') await store.reachQuota(recording.id, limitNear(recording, now));
     return countersign(ending ? { ...recording, state: 'closed' } : recording, head);
   }
 

@@ -269,6 +269,7 @@ function summary(row: RecordingRow): api.RecordingSummary {
     objects: row.objects,
     bytes: row.bytes,
     releases: row.releases,
+    quota_reached: row.quotaReached,
   };
 }
 

@@ -132,6 +132,7 @@ export const ROUTES = {
       'epoch-conflict',
       'storage-unattested',
       'uploads-over',
+      'quota-reached',
       'recording-ended',
       ...GONE,
       'unauthenticated',
@@ -144,7 +145,7 @@ export const ROUTES = {
     access: 'recorder',
     request: api.uploadsRequest,
     answers: { 200: api.uploadsResponse },
-    errors: ['chunk-refused', 'chunk-conflict', 'window-full', 'uploads-over', ...HEAD],
+    errors: ['chunk-refused', 'chunk-conflict', 'window-full', 'quota-reached', 'uploads-over', ...HEAD],
     again: 'same',
   },
   'POST /v1/recordings/:id/heads': {

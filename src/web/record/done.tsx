@@ -2,14 +2,16 @@ import { Button } from '../parts/button.tsx';
 import { Panel } from '../parts/panel.tsx';
 import { Status } from '../parts/status.tsx';
 import { saveBlob } from '../parts/saving.ts';
+import { AtLimit } from './closing.tsx';
 import type { ExamView, ReceiptView } from './messages.ts';
 import { QrCode } from './qr.tsx';
 import { moment } from './words.ts';
 
 /** Everything is stored and closed: the receipt. */
-export function Done({ receipt, exam }: { receipt: ReceiptView; exam: ExamView }) {
+export function Done({ receipt, exam, isAtLimit }: { receipt: ReceiptView; exam: ExamView; isAtLimit: boolean }) {
   return (
     <>
+      {isAtLimit && <AtLimit />}
       <Status tone="good">
         <p>
           <strong>Everything is stored. It is safe to close this page.</strong>

@@ -88,6 +88,12 @@ function WithLink({ link }: { link: string }) {
     if (standing?.state === 'closing') void close('finish');
   }, [standing]);
 
+  // It ends by itself when it is as large or as long as it may be: the devices are let go, and the receipt is waited for.
+  const isAtLimit = state.progress?.quota?.isReached === true;
+  useEffect(() => {
+    if (isAtLimit && view === 'recording') void close('end');
+  }, [isAtLimit, view]);
+
   const fail = (error: unknown): void => {
     change({ failure: failureOf(error) });
   };
@@ -194,8 +200,8 @@ function WithLink({ link }: { link: string }) {
             }}
           />
         )}
-        {view === 'closing' && <Closing progress={state.progress} />}
-        {view === 'done' && done && exam && <Done receipt={done} exam={exam} />}
+        {view === 'closing' && <Closing progress={state.progress} isAtLimit={isAtLimit} />}
+        {view === 'done' && done && exam && <Done receipt={done} exam={exam} isAtLimit={isAtLimit} />}
       </div>
     </Frame>
   );

@@ -266,7 +266,8 @@ export class RecordingDesk implements RecorderCalls {
   };
 
   readonly #fail = (error: unknown): void => {
-    if (this.#isEnding) return;
+    // A recording at its limit ends by itself; the page sees that in its progress.
+    if (this.#isEnding || (error instanceof ClientError && error.code === 'quota')) return;
     clearInterval(this.#pulse);
     this.#tell({ news: 'failed', failure: failureOf(error) });
     void this.#recorder?.suspend().catch(() => undefined);

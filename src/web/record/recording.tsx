@@ -1,5 +1,6 @@
 /** While it records: what is stored, what waits, what has stopped, and the ways to pause and to end. */
 import { useEffect, useRef, useState } from 'preact/hooks';
+import type { QuotaNews } from '../../client/quota.ts';
 import type { CaptureSource, RuleName } from '../../../schema/events.ts';
 import { Button } from '../parts/button.tsx';
 import { Dialog } from '../parts/dialog.tsx';
@@ -135,6 +136,7 @@ export function Recording({
                 )}
               </Status>
             ))}
+            {progress?.quota?.isReached === false && <NearLimit quota={progress.quota} />}
             {picture === 'dark' && (
               <Status tone="warn">The camera’s picture is dark. More light helps; nothing is lost.</Status>
             )}
@@ -211,6 +213,17 @@ export function Recording({
         </div>
       </Dialog>
     </div>
+  );
+}
+
+function NearLimit({ quota: { quota, bytesLeft, secondsLeft } }: { quota: QuotaNews }) {
+  const minutes = Math.ceil((secondsLeft ?? 0) / 60);
+  const left = quota === 'bytes' ? size(bytesLeft ?? 0) : minutes === 1 ? 'a minute' : `${minutes} minutes`;
+  return (
+    <Status tone="warn">
+      The recording is nearly as {quota === 'bytes' ? 'large' : 'long'} as this exam allows. After {left} more it ends
+      by itself; everything until then is kept.
+    </Status>
   );
 }
 

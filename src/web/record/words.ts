@@ -42,6 +42,10 @@ const KNOWN: Readonly<Record<string, readonly [what: string, remedy: string]>> =
     'What waits on this device cannot be read.',
     'Do not clear the browser’s data. Ask who runs the exam.',
   ],
+  'quota-reached': [
+    'This exam takes no more recordings: together they are as large as they may be.',
+    'Tell whoever runs the exam; they can allow more. Nothing was recorded.',
+  ],
   'exam-unknown': ['There is no such exam here.', 'Ask your instructor for the link.'],
 };
 

@@ -148,7 +148,7 @@ export function Recordings({ desk, exam }: { desk: DeskCalls; exam: ExamCard }) 
             score ? flagsInWords(score.counts) : '',
             known ? decidedWords(known) : '',
             formatTime(summary.opened_ms),
-            STATES[summary.state],
+            summary.quota_reached === null ? STATES[summary.state] : `${STATES[summary.state]}, at its limit`,
             summary.releases === 0 ? 'never' : summary.releases === 1 ? 'once' : `${summary.releases} times`,
             GONE.has(summary.state) ? '' : timeLeft(summary.delete_by_ms, now),
             formatBytes(summary.bytes),

@@ -18,6 +18,7 @@ const row = (changes: Partial<RecordingRow> = {}): RecordingRow => ({
   ...{ id: 'r', examId: 'e', state: 'open', practice: false, openedMs: 0, deleteByMs: 1_000_000_000 },
   ...{ uploadsUntilMs: 500_000_000, openedPosition: 0, ticket: null, lastEpoch: 0, seenMs: 0, endedMs: null },
   ...{ releases: 0, lastUrlMs: 0, objects: 0, bytes: 0, deletedMs: null },
+  ...{ quotaBytes: null, quotaUntilMs: null, quotaExamBytes: null, quotaReached: null },
   ...changes,
 });
 const track = (number: number, count: number, bytes = 0): TrackRow => ({

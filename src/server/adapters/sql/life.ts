@@ -10,6 +10,7 @@ export type LifeWrites = Pick<
   | 'openRecording'
   | 'openEpoch'
   | 'rememberUploads'
+  | 'reachQuota'
   | 'acceptHead'
   | 'abandon'
   | 'release'
@@ -109,6 +110,12 @@ export function lifeWrites(driver: SqlDriver, db: Reads): LifeWrites {
         ),
       ]);
       return done !== undefined;
+    },
+
+    async reachQuota(recordingId, quota) {
+      await driver.batch([
+        statement('UPDATE recordings SET quota_reached = COALESCE(quota_reached, ?) WHERE id = ?', quota, recordingId),
+      ]);
     },
 
     async acceptHead(head, previousHeadHash, counts, now, close) {

@@ -1,11 +1,22 @@
-import { and, asc, eq, gt, sql } from 'drizzle-orm';
+import { and, asc, eq, gt, type SQL, sql } from 'drizzle-orm';
 import { epochs, grants, notes, pending, recordings, tracks, wraps } from '../../../../schema/tables.ts';
 import type { Store, WrapRow } from '../../store.ts';
 import { limited, type Reads } from './statements.ts';
 
 export type RecordingReads = Pick<
   Store,
-  'recording' | 'epoch' | 'epochs' | 'tracks' | 'wraps' | 'grants' | 'notes' | 'recordings' | 'pending' | 'idle'
+  | 'recording'
+  | 'epoch'
+  | 'epochs'
+  | 'tracks'
+  | 'wraps'
+  | 'grants'
+  | 'notes'
+  | 'recordings'
+  | 'pending'
+  | 'bytesOf'
+  | 'bytesOfExam'
+  | 'idle'
 >;
 
 type WrapBundle = Pick<typeof wraps.$inferSelect, 'recordingId' | 'epoch' | 'directory' | 'wraps'>;
@@ -89,6 +100,20 @@ export function recordingReads(db: Reads): RecordingReads {
     .where(and(eq(pending.recordingId, sql.placeholder('id')), eq(pending.epoch, sql.placeholder('epoch'))))
     .orderBy(asc(pending.track), asc(pending.seq))
     .prepare();
+  // A sum of whole numbers is a decimal in PostgreSQL, which arrives as text.
+  const sumOf = (table: typeof tracks | typeof pending, where: SQL) =>
+    sql`CAST((SELECT COALESCE(SUM(bytes), 0) FROM ${table} WHERE ${where}) AS BIGINT)`;
+  const bytesOf = db
+    .select({
+      bytes: sql<number>`${sumOf(tracks, sql`recording_id = ${sql.placeholder('id')}`)} + ${sumOf(pending, sql`recording_id = ${sql.placeholder('id')}`)}`,
+    })
+    .from(sql`(SELECT 1)`)
+    .prepare();
+  const isOfExam = sql`recording_id IN (SELECT id FROM recordings WHERE exam_id = ${sql.placeholder('examId')})`;
+  const bytesOfExam = db
+    .select({ bytes: sql<number>`${sumOf(tracks, isOfExam)} + ${sumOf(pending, isOfExam)}` })
+    .from(sql`(SELECT 1)`)
+    .prepare();
   const idle = db
     .select()
     .from(recordings)
@@ -125,6 +150,8 @@ export function recordingReads(db: Reads): RecordingReads {
     recordings: (examId, limit, cursor = '') => ofExam.all({ examId, limit, cursor }),
 
     pending: (id, epoch) => pendingOf.all({ id, epoch }),
+    bytesOf: async (id) => (await bytesOf.get({ id }))?.bytes ?? 0,
+    bytesOfExam: async (examId) => (await bytesOfExam.get({ examId }))?.bytes ?? 0,
     idle: (seenBefore, endedBefore, limit) => idle.all({ seenBefore, endedBefore, limit }),
   };
 }

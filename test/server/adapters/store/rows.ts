@@ -80,6 +80,10 @@ export function recordingRow(policy: PolicyRow, changes: Partial<NewRecording> =
     objects: 0,
     bytes: 0,
     deletedMs: null,
+    quotaBytes: null,
+    quotaUntilMs: null,
+    quotaExamBytes: null,
+    quotaReached: null,
     ...changes,
   };
 }
