@@ -180,9 +180,10 @@ test('where others have filled the exam, it closes with what was signed, and not
   expect(findings.verdict).toBe('COMPLETE');
   const kept = await track(0, 1);
   expect(isKnown(kept, 0, 1, 0)).toBe(true);
-  // Who comes next is told before anything is recorded.
-  const late = optionsOf(exam, 'seat-4', await newOutbox(), heard);
-  await expect(Recorder.open(await late)).rejects.toMatchObject({ code: 'quota-reached' });
+  // Who comes next is told before anything is recorded, and has a receipt too.
+  const late = await Recorder.open(await optionsOf(exam, 'seat-4', await newOutbox(), heard));
+  expect(await recordUntilFull(late, 1)).toBeLessThan(3 * RULES.chunk_bytes);
+  expect(parseReceipt(await late.close()).state).toBe(RECEIPT_CLOSED);
 });
 
 test('a recording that is full and was interrupted is closed by whoever finishes it', async () => {

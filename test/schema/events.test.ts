@@ -59,7 +59,16 @@ describe('EVENTS.md says what the code does', () => {
       'no_clipboard',
       'no_context_menu',
     ];
-    const settings = ['one_screen', 'location', 'video_height', 'screen_height', 'frame_rate'];
+    const settings = [
+      'most_bytes',
+      'most_exam_bytes',
+      'most_minutes',
+      'one_screen',
+      'location',
+      'video_height',
+      'screen_height',
+      'frame_rate',
+    ];
     expect([...told.keys()].sort()).toEqual([...rules, ...settings].sort());
   });
 

@@ -88,6 +88,10 @@ const STORE_CASES: Case[] = [
   // ---- a recording's obligation
   ['delete_by is never put off', 'UPDATE recordings SET delete_by_ms = delete_by_ms + 1 WHERE id = :open'],
   ['delete_by is never put off', 'UPDATE recordings SET delete_by_ms = delete_by_ms + 1 WHERE id = :purging'],
+  ...['quota_bytes = 1', 'quota_until_ms = 1', 'quota_exam_bytes = 1'].map((change): Case => [
+    'how large a recording may become never changes',
+    `UPDATE recordings SET ${change} WHERE id = :open`,
+  ]),
   ...['opened_ms = 0', `exam_id = 'x'`, `id = 'x'`, 'practice = 1', 'opened_position = 0', `ticket = 'x'`].map(
     (change): Case => [
       'what a recording was opened with never changes',

@@ -12,12 +12,16 @@ const PATTERNS = routeRows.map(([name, row]) => {
   return { name, row, method, pattern: new RegExp(`^${pattern}$`) };
 });
 
+/** `ROUTE STATUS` of every answer so far in this file's process. */
+export const reached = new Set<string>();
+
 /** Throws unless the table has this answer: status, content type, code and every member. */
 export function expectDocumented(method: string, path: string, answer: Answer): void {
   const { pathname } = new URL(path, 'http://x');
   const found = PATTERNS.find((route) => route.method === method && route.pattern.test(pathname));
   if (!found) return;
   const wrong = faultOf(found.name, found.row, answer);
+  reached.add(`${found.name} ${answer.status}`);
   if (wrong !== undefined) throw new Error(`${found.name} answered what its row does not say: ${wrong}`);
 }
 

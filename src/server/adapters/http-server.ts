@@ -13,7 +13,7 @@ import { watchRequests } from './requests.ts';
 import type { Tracing } from './tracing.ts';
 
 /** A client that takes longer for its headers, or for a whole request of at most half a megabyte, holds a socket for nothing. */
-const SLOWEST = { headersTimeout: 20_000, requestTimeout: 60_000, connectionsCheckingInterval: 5_000 };
+export const SLOWEST = { headersTimeout: 20_000, requestTimeout: 60_000, connectionsCheckingInterval: 5_000 };
 
 /** What is under way at a stop may take this long; then its connections are cut. Process managers wait 30 s or more. */
 const GRACE_MS = 20_000;
@@ -37,16 +37,18 @@ export interface ListenOptions {
   host: string;
   port: number;
   publicUrl?: string | undefined;
+  /** Default: `SLOWEST`. */
+  slowest?: typeof SLOWEST;
 }
 
 /** Listens at once; whoever comes before `serve` is told that the server is starting. */
-export async function listen({ port, host, publicUrl }: ListenOptions): Promise<HttpServer> {
+export async function listen({ port, host, publicUrl, slowest = SLOWEST }: ListenOptions): Promise<HttpServer> {
   const headers = answerHeaders(publicUrl);
   let handle: Hono['fetch'] = startingApp().fetch;
   const server = createAdaptorServer({
     fetch: (request, env) => handle(request, env),
     createServer,
-    serverOptions: SLOWEST,
+    serverOptions: slowest,
   }) as Server;
   // Before the app answers: what every answer has, unless it says otherwise (pages do). A Hono middleware for it costs half of the speed.
   server.prependListener('request', (_, response) => {

@@ -78,6 +78,8 @@ export function reviewRoutes(ports: Ports): Hono {
     const { tracks } = await tally(bucket.list(recordingPrefix(id)));
     const entry = { v: 1, type: 'access.released', at: now, recording: id, key_id: keyId, role, purpose } as const;
     if (!(await store.release(id, [entry]))) throw await tooLate(id, now);
+    // Revoked meanwhile: the log tells of one release more than there was, and nothing leaves.
+    await requireStanding(store, holdersOf(keyId, policies));
 
     const entries = openings(await store.entriesOf(id));
     const answer: api.Release = {

@@ -406,15 +406,26 @@ export const routeRows: readonly (readonly [name: RouteName, row: Route])[] = Ob
   Route,
 ][];
 
+/** Answered from memory, or by saying what fails. */
+const NOTHING_FAILS: ReadonlySet<RouteName> = new Set([
+  'GET /health',
+  'GET /ready',
+  'GET /log/vkey',
+  'GET /v1/openapi.json',
+  'GET /v1/reference',
+]);
+
 /** Everything that a route may refuse with: its own codes, and those of every route of its kind. */
 export function refusalsOf(name: RouteName): ReadonlySet<ErrorCode> {
   const { access, request, query, errors }: Route = ROUTES[name];
   const isSafe = name.startsWith('GET ');
   // Whom no role keeps out, an exam may that is not theirs.
-  const isForbidding = typeof access !== 'string' && (access.length < 2 || /:exam|:id/.test(name));
+  const isForbidding = typeof access !== 'string' && (access.length < 2 || /:(?:exam|id)\b/.test(name));
   return new Set<ErrorCode>([
     ...errors,
-    ...(['internal', 'busy', 'database-unavailable', 'rate-limited'] as const),
+    ...(['busy'] as const),
+    ...(NOTHING_FAILS.has(name) ? [] : (['internal', 'database-unavailable'] as const)),
+    ...(name.includes(' /v1/') ? (['rate-limited'] as const) : []),
     ...(isSafe ? [] : (['storage-full'] as const)),
     ...(request ? (['malformed', 'not-json', 'too-large'] as const) : []),
     ...(query ? (['malformed'] as const) : []),
