@@ -86,6 +86,7 @@ export async function startService(cli: CommandLine): Promise<RunningServer> {
     ZEROREEL_ADMIN_TOKEN_FILE: cli.path('admin.token'),
     ZEROREEL_PORT: '0',
     ZEROREEL_BUCKET_PORT: '0',
+    ZEROREEL_LOG_LEVEL: 'warn',
   });
   const server = await start({ config });
   cli.environment['ZEROREEL_SERVER'] = server.url;

@@ -46,9 +46,9 @@ test('a token for several exams is bound to all of them; one for none, to none',
   expect(free.exam_ids).toBeNull();
 });
 
-test('an administrator’s token is bound to none, and what is no link is told as that', async () => {
+test('an administrator’s token is bound to none, and what is neither a link nor a file is told as that', async () => {
   const admin = await cli.run(['token', 'create', '--role', 'admin', '--label', 'x', '--exam', own]);
   expect(admin.exit).toBe(77);
   expect(admin.error).toContain('admin');
-  expect((await create('--exam', 'nonsense')).exit).toBe(64);
+  expect((await create('--exam', 'nonsense')).exit).toBe(74);
 });

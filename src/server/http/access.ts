@@ -76,7 +76,7 @@ async function callerOf(c: Context, { store, clock }: Ports): Promise<Caller> {
   if (secret === undefined) {
     const token = await store.tokenByHash(await bearerHash(c));
     if (!isLive(token, now)) throw new ServerError('unauthenticated', 'the token is unknown, expired or revoked');
-    if (isNoted(token, now)) await store.tokenUsed(token.tokenHash, now);
+    if (isNoted(token, now)) await store.tokenUsed(token.tokenHash, now).catch(unnoted);
     const { role, examIds, expiresMs } = token;
     return { role, identity: null, reach: examIds ? { examIds } : undefined, expiresMs, sessionHash: undefined };
   }
@@ -84,7 +84,7 @@ async function callerOf(c: Context, { store, clock }: Ports): Promise<Caller> {
   if (!isLive(session, now))
     throw new ServerError('unauthenticated', 'the session has ended', { hint: 'sign in again' });
   if (!['GET', 'HEAD'].includes(c.req.method)) requireOwnPage(c);
-  if (isNoted(session, now)) await store.sessionUsed(session.sessionHash, now);
+  if (isNoted(session, now)) await store.sessionUsed(session.sessionHash, now).catch(unnoted);
   const { role, identity, examIds, expiresMs, sessionHash } = session;
   const named = identity === null ? undefined : { identity: encodeIdentity(fromBase64Url(identity)) };
   return { role, identity, reach: named ?? (examIds ? { examIds } : undefined), expiresMs, sessionHash };
@@ -93,6 +93,9 @@ async function callerOf(c: Context, { store, clock }: Ports): Promise<Caller> {
 function isLive<Row extends TokenRow | SessionRow>(row: Row | undefined, now: number): row is Row {
   return row !== undefined && row.revokedMs === null && row.expiresMs > now;
 }
+
+/** A full disk keeps nobody from reading. */
+const unnoted = (): void => undefined;
 
 function isNoted({ lastUsedMs }: TokenRow | SessionRow, now: number): boolean {
   return lastUsedMs === null || now - lastUsedMs >= USE_NOTED_MS;

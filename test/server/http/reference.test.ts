@@ -49,7 +49,7 @@ describe('OpenAPI', () => {
     for (const methods of Object.values(document.paths)) {
       for (const { responses, security } of Object.values(methods)) {
         expect(Object.keys(responses).some((status) => status.startsWith('2'))).toBe(true);
-        expect(responses).toHaveProperty('500');
+        expect(responses).toHaveProperty('503');
         expect('401' in responses || security.length === 0).toBe(true);
       }
     }
