@@ -111,6 +111,11 @@ export function createWorker(options: EdgeOptions = {}) {
     if (storage.kind !== 's3') {
       throw new ConfigError('ZEROREEL_S3_ENDPOINT: expected a store; a Worker has no folder to embed a bucket in');
     }
+    if (config.former) {
+      throw new ConfigError(
+        'ZEROREEL_FORMER_S3_ENDPOINT: objects are moved beside a Node server; a Worker has one bucket',
+      );
+    }
     const count = (): void => invocations.getStore()?.meter.count();
     const ports = through({
       store: openD1Store(env.DB, (statements) => {

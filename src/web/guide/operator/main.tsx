@@ -32,8 +32,13 @@ mount(() => (
         body: (
           <ul>
             <li>
-              <code>/health</code> answers 503 when the database or the store does not answer. Recorders wait, and lose
-              nothing.
+              <code>/health</code> answers 503 when a part does not work, and names it: database, vault, store, clock,
+              the log’s key, room on the disk. <code>/ready</code> tells a balancer whether to send people here.
+              Recorders wait meanwhile, and lose nothing.
+            </li>
+            <li>
+              Prometheus metrics, where <code>ZEROREEL_METRICS_PORT</code> or <code>ZEROREEL_METRICS_TOKEN</code> is
+              set; a dashboard and alert rules lie in <code>scripts/deploy</code> of the source.
             </li>
             <li>
               <a href="/compliance">Compliance</a> must show nothing overdue, and its exceptions should close by
