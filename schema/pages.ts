@@ -1,6 +1,5 @@
 /**
- * The pages and the headers that go with them: one source for the Node server, which knows its bucket when it starts, and for
- * the `_headers` file of Workers' static assets, which is written when the pages are built. Pure.
+ * The pages and the headers that go with them: one source for the Node server and for the Worker. Pure.
  */
 
 export interface PageRules {

@@ -7,8 +7,6 @@ const ROOT = join(import.meta.dirname, '..');
 const DIST = join(ROOT, 'dist');
 /** Everything that a page is made of. */
 const SOURCES = ['src/web', 'src/client', 'crypto', 'schema', 'package-lock.json', 'tsconfig.json'];
-/** Settings that the build writes into `dist/_headers`. */
-const SETTINGS = ['ZEROREEL_S3_PUBLIC_ENDPOINT', 'ZEROREEL_S3_ENDPOINT'];
 
 /** SHA-256 over names and contents, 32 bytes: also what a recorder names as its build. */
 function sourceHash(): Buffer {
@@ -32,7 +30,7 @@ function sourceHash(): Buffer {
 /** Answers whether anything had to be built. Safe to call from several processes at once. */
 export async function ensurePages(): Promise<boolean> {
   const build = sourceHash().toString('base64url');
-  const stamp = `${build} ${SETTINGS.map((name) => process.env[name] ?? '').join(' ')}\n`;
+  const stamp = `${build}\n`;
   const isFresh = (): boolean =>
     existsSync(join(DIST, '.built')) && readFileSync(join(DIST, '.built'), 'utf8') === stamp;
   if (isFresh()) return false;

@@ -7,7 +7,8 @@ import { fromBase64Url } from '../../crypto/format/bytes.ts';
 import { probeBucket } from './adapters/bucket-probe.ts';
 import { type D1Binding, openD1Store } from './adapters/d1.ts';
 import { createBindingLimiter } from './adapters/limiter-binding.ts';
-import { createS3Bucket } from './adapters/s3-bucket.ts';
+import { type AssetsBinding, openAssets } from './adapters/pages-assets.ts';
+import { createS3Bucket, publicOriginOf } from './adapters/s3-bucket.ts';
 import { isAppend } from './adapters/sql/statements.ts';
 import { type KvBinding, openKvVault } from './adapters/vault-kv.ts';
 import { importLogSigner } from './adapters/webcrypto-signer.ts';
@@ -29,6 +30,8 @@ import type { Clock, Ports } from './ports.ts';
 export interface Env extends Record<string, unknown> {
   DB: D1Binding;
   VAULT: KvBinding;
+  /** What `npm run build` made; without it the Worker is the API alone. */
+  ASSETS?: AssetsBinding;
   /** Secret: the log's Ed25519 seed, 32 bytes, base64url. */
   ZEROREEL_LOG_KEY: string;
   /** Secret: the first administrator's token, to be deleted once there are others. It counts only where there is no token at all. */
@@ -142,7 +145,8 @@ export function createWorker(options: EdgeOptions = {}) {
     if (first !== undefined) await keepFirstToken(ports, () => first);
     if (setup !== undefined) await letSetUp(ports, setup);
     const limits = limitsOf(config, env);
-    const app = createApp(ports, { report, isAttestedFirst: true, publicUrl, operator, quotas, limits });
+    const pages = env.ASSETS && openAssets(env.ASSETS, publicOriginOf({ ...storage, bucket }));
+    const app = createApp(ports, { report, pages, isAttestedFirst: true, publicUrl, operator, quotas, limits });
     return { ports, app, headers: answerHeaders(publicUrl), witness: createWitnessing(ports, witnesses, report) };
   }
 
@@ -160,9 +164,9 @@ export function createWorker(options: EdgeOptions = {}) {
 
   return {
     async fetch(request: Request, env: Env, context: ExecutionContext): Promise<Response> {
-      const { app, ports, headers } = await openOnce(env);
       const invocation = begin();
       return invocations.run(invocation, async () => {
+        const { app, ports, headers } = await openOnce(env);
         const response = await app.fetch(request);
         for (const [name, value] of headers) if (!response.headers.has(name)) response.headers.set(name, value);
         // Within about a second, as on Node. Two at once publish once: the checkpoint is a compare-and-swap.
@@ -173,9 +177,9 @@ export function createWorker(options: EdgeOptions = {}) {
 
     /** A failing job is reported and stops no other; the next trigger takes it up again. */
     async scheduled({ cron }: { cron: string }, env: Env): Promise<void> {
-      const { ports, witness } = await openOnce(env);
       const invocation = begin();
       await invocations.run(invocation, async () => {
+        const { ports, witness } = await openOnce(env);
         // The first minute of a deployment: nothing is known of the bucket yet.
         const isFirst = !(await isAttested(ports));
         const jobs = SCHEDULE[cron] ?? [];

@@ -3,12 +3,9 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib';
 import { defineConfig, type Plugin } from 'vite';
-import { assetHeaders, pageFile, pageHeaders, PAGES, type PageRules } from '../../schema/pages.ts';
+import { pageFile, PAGES, type PageRules } from '../../schema/pages.ts';
 
 const ROOT = import.meta.dirname;
-
-/** Where presigned URLs will point, for hosts that serve the files themselves; the Node server writes its own headers. */
-const BUCKET_ORIGIN = process.env['ZEROREEL_S3_PUBLIC_ENDPOINT'] ?? process.env['ZEROREEL_S3_ENDPOINT'] ?? '';
 
 /** Every page's document: nothing differs but its title and its script, `NAME/main.tsx`. */
 function documentOf({ path, title }: PageRules): string {
@@ -61,18 +58,13 @@ function compress(dir: string): void {
   }
 }
 
-/** Cloudflare's form of the same headers: https://developers.cloudflare.com/workers/static-assets/headers/ */
-function headersFile(): string {
-  const rule = (path: string, headers: Record<string, string>) =>
-    [path, ...Object.entries(headers).map(([name, value]) => `  ${name}: ${value}`)].join('\n');
-  const pages = PAGES.map((page) => rule(page.path, pageHeaders(page, BUCKET_ORIGIN)));
-  return `${[...pages, rule('/assets/*', assetHeaders(BUCKET_ORIGIN))].join('\n')}\n`;
-}
+/** For wrangler: Cloudflare compresses by itself. */
+const NOT_UPLOADED = '*.br\n*.gz\n.built\n';
 
 function finish(): Plugin {
   let outDir = '';
   return {
-    name: 'zeroreel: compress and declare headers',
+    name: 'zeroreel: compress',
     configResolved: (config) => {
       outDir = config.build.outDir;
     },
@@ -80,7 +72,7 @@ function finish(): Plugin {
       order: 'post',
       sequential: true,
       handler: () => {
-        writeFileSync(join(outDir, '_headers'), headersFile());
+        writeFileSync(join(outDir, '.assetsignore'), NOT_UPLOADED);
         compress(outDir);
       },
     },

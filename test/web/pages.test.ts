@@ -108,11 +108,11 @@ describe('every page is served with what keeps it in its bounds', () => {
 
   test('nothing but pages and their files is served', async () => {
     for (const path of [
-      '/_headers',
+      '/.assetsignore',
       '/.built',
       '/assets/',
-      '/assets/../_headers',
-      '/assets/%2e%2e/_headers',
+      '/assets/../.assetsignore',
+      '/assets/%2e%2e/.assetsignore',
       '/record.html',
     ]) {
       expect((await get(path)).status, path).toBe(404);
