@@ -8,6 +8,9 @@ import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promise
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { z } from 'zod';
+import { STORE_MIGRATIONS, VAULT_MIGRATIONS } from '../../src/server/adapters/postgres.ts';
+import { copyFromPostgres } from '../../src/server/adapters/postgres/copy.ts';
+import type { Config } from '../../src/server/config.ts';
 import { CommandError } from '../shell/exits.ts';
 
 export const METADATA = 'zeroreel.db';
@@ -31,24 +34,29 @@ export interface BackupSummary {
 }
 
 /**
- * Copies both databases of `dataDir` while a server uses them (SQLite's online backup). The metadata first: a share without its
- * row is an orphan, which is swept; a row without its share would be a recording that nobody can open.
+ * Copies both databases of `dataDir` while a server uses them (SQLite's online backup), or those of two PostgreSQL clusters, into the
+ * same form. The metadata first: a share without its row is an orphan, which is swept; a row without its share would be a recording
+ * that nobody can open.
  */
 export async function makeBackup(
   dataDir: string,
   directory: string,
-  { now, horizonMs }: { now: number; horizonMs: number },
+  { now, horizonMs, database }: { now: number; horizonMs: number; database?: Config['database'] },
 ): Promise<BackupSummary> {
   await mkdir(directory, { recursive: true, mode: 0o700 });
   const time = new Date(now).toISOString().replace(/[-:]|\.\d+/g, '');
   const metadata = join(directory, `metadata-${time}.db`);
-  await copyDatabase(join(dataDir, METADATA), metadata);
+  await copyDatabase(metadata, (to) =>
+    database ? copyFromPostgres(database.url, to, STORE_MIGRATIONS) : copyFile(join(dataDir, METADATA), to),
+  );
   const path = join(directory, `vault-${time}.db`);
   const expiresMs = now + horizonMs;
   // Before the file itself: no backup of the vault is ever without its horizon.
   const note: z.infer<typeof noteSchema> = { format: FORMAT, made_ms: now, expires_ms: expiresMs };
   await writeFile(noteOf(path), `${JSON.stringify(note)}\n`, { mode: 0o600 });
-  await copyDatabase(join(dataDir, VAULT), path);
+  await copyDatabase(path, (to) =>
+    database ? copyFromPostgres(database.vaultUrl, to, VAULT_MIGRATIONS) : copyFile(join(dataDir, VAULT), to),
+  );
   const removed: string[] = [];
   for (const name of await readdir(directory)) {
     const other = join(directory, name);
@@ -63,22 +71,26 @@ function noteOf(vaultPath: string): string {
   return vaultPath.replace(/\.db$/, '.json');
 }
 
-async function copyDatabase(from: string, to: string): Promise<void> {
-  if (!existsSync(from)) throw new CommandError('storage', 'no-database', `${from}: there is no such database`);
+async function copyDatabase(to: string, copy: (to: string) => Promise<void>): Promise<void> {
   const partial = `${to}.part`;
   await rm(partial, { force: true });
   // Made here, so that nobody else may read it at any moment.
   closeSync(openSync(partial, 'wx', 0o600));
-  const database = new Database(from, { readonly: true, fileMustExist: true });
-  try {
-    await database.backup(partial);
-  } finally {
-    database.close();
-  }
+  await copy(partial);
   const file = openSync(partial, 'r+');
   fsyncSync(file);
   closeSync(file);
   await rename(partial, to);
+}
+
+async function copyFile(from: string, to: string): Promise<void> {
+  if (!existsSync(from)) throw new CommandError('storage', 'no-database', `${from}: there is no such database`);
+  const database = new Database(from, { readonly: true, fileMustExist: true });
+  try {
+    await database.backup(to);
+  } finally {
+    database.close();
+  }
 }
 
 /** The newest backup of each database. Throws where the folder has none of the metadata. */

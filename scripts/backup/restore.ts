@@ -9,18 +9,27 @@ import { ProtocolError } from '../../crypto/format/errors.ts';
 import { BUNDLE, readEntryLines } from '../../crypto/log/bundle.ts';
 import { keepAnchor, readAnchor, requireLogKey, requireOwnLog } from '../../src/server/adapters/log-anchor.ts';
 import { LOG_KEY, openLogSigner } from '../../src/server/adapters/keyring.ts';
+import {
+  openPostgresStore,
+  openPostgresVault,
+  STORE_MIGRATIONS,
+  VAULT_MIGRATIONS,
+} from '../../src/server/adapters/postgres.ts';
+import { copyToPostgres, isEmptyPostgres } from '../../src/server/adapters/postgres/copy.ts';
+import type { SqlDriver } from '../../src/server/adapters/sql/driver.ts';
 import { sqlStore } from '../../src/server/adapters/sql-store.ts';
+import type { ClosableVault } from '../../src/server/adapters/sql-vault.ts';
 import { SqliteFile } from '../../src/server/adapters/sqlite/file.ts';
 import { destroyDead, replayLog } from '../../src/server/adapters/sqlite/replay.ts';
 import { openSqliteVault } from '../../src/server/adapters/vault-sqlite.ts';
 import { CLOCK_SKEW_MS, URL_LIFE_SECONDS } from '../../src/server/core/retention.ts';
+import type { Config } from '../../src/server/config.ts';
 import { vkeyOf } from '../../src/server/signing.ts';
+import type { Store } from '../../src/server/store.ts';
 import { verifyBundle } from '../evidence/bundle-folder.ts';
 import { CommandError } from '../shell/exits.ts';
 import { formatTime } from '../shell/figures.ts';
 import { findBackup, METADATA, VAULT } from './backup-folder.ts';
-
-const MIGRATIONS = new URL('../../schema/migrations/store/', import.meta.url);
 
 export interface RestoreOptions {
   dataDir: string;
@@ -32,6 +41,8 @@ export interface RestoreOptions {
   bundle?: string | undefined;
   /** Goes on with an empty vault: nothing that was recorded before opens for anybody any more. */
   isWithoutVault?: boolean;
+  /** Where the rows and shares go, if not into files of `dataDir`. */
+  database?: Config['database'];
 }
 
 export interface RestoreSummary {
@@ -56,15 +67,14 @@ export async function restore(options: RestoreOptions): Promise<RestoreSummary> 
       'it has a backup of its own: put it back first',
     );
   }
+  const { database } = options;
   if (backup === undefined) {
-    if (!existsSync(standing.metadata))
+    if (!database && !existsSync(standing.metadata))
       throw new CommandError('storage', 'no-database', `${dataDir}: no database is here`);
-    return { metadata: undefined, vault: undefined, ...(await bringUp(options, standing)) };
+    const opened = database ? await openClusters(database) : openFiles(standing);
+    return { metadata: undefined, vault: undefined, ...(await bringUp(options, opened)) };
   }
-  for (const path of Object.values(standing)) {
-    if (!existsSync(path)) continue;
-    throw new CommandError('storage', 'in-the-way', `${path}: a database is here already`, 'move it away first');
-  }
+  await requireRoom(standing, database);
   const found = await findBackup(backup);
   const vault = options.isWithoutVault === true ? undefined : found.vault;
   if (options.isWithoutVault !== true) requireAlive(vault, options.now);
@@ -72,15 +82,31 @@ export async function restore(options: RestoreOptions): Promise<RestoreSummary> 
   try {
     await copyFile(found.metadata, copies.metadata);
     if (vault) await copyFile(vault.path, copies.vault);
-    const done = await bringUp(options, copies);
+    const done = await bringUp(options, openFiles(copies));
     // A crash between the two leaves a vault without a database, which the next attempt refuses to overwrite: nothing is lost.
-    await rename(copies.vault, standing.vault);
-    await rename(copies.metadata, standing.metadata);
+    if (database) {
+      await copyToPostgres(copies.vault, database.vaultUrl, VAULT_MIGRATIONS);
+      await copyToPostgres(copies.metadata, database.url, STORE_MIGRATIONS);
+    } else {
+      await rename(copies.vault, standing.vault);
+      await rename(copies.metadata, standing.metadata);
+    }
     return { metadata: found.metadata, vault: vault?.path, ...done };
   } finally {
     for (const path of Object.values(copies))
       for (const suffix of ['', '-wal', '-shm']) await rm(path + suffix, { force: true });
   }
+}
+
+async function requireRoom(standing: Paths, database: Config['database']): Promise<void> {
+  const inTheWay = (what: string) =>
+    new CommandError('storage', 'in-the-way', `${what}: a database is here already`, 'move it away first');
+  if (database) {
+    if (!(await isEmptyPostgres(database.url))) throw inTheWay('ZEROREEL_DATABASE_URL');
+    if (!(await isEmptyPostgres(database.vaultUrl))) throw inTheWay('ZEROREEL_VAULT_URL');
+    return;
+  }
+  for (const path of [standing.metadata, standing.vault]) if (existsSync(path)) throw inTheWay(path);
 }
 
 function requireAlive(vault: { path: string; expiresMs: number } | undefined, now: number): void {
@@ -94,13 +120,36 @@ function requireAlive(vault: { path: string; expiresMs: number } | undefined, no
   );
 }
 
+interface Paths {
+  metadata: string;
+  vault: string;
+}
+
+interface Opened {
+  driver: SqlDriver;
+  store: Store;
+  vault: ClosableVault;
+}
+
+function openFiles(paths: Paths): Opened {
+  const driver = new SqliteFile({ path: paths.metadata, migrations: STORE_MIGRATIONS });
+  return { driver, store: sqlStore(driver), vault: openSqliteVault({ path: paths.vault }) };
+}
+
+async function openClusters({ url, vaultUrl }: NonNullable<Config['database']>): Promise<Opened> {
+  const { store, driver } = await openPostgresStore(url);
+  try {
+    return { store, driver, vault: (await openPostgresVault(vaultUrl)).vault };
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+}
+
 async function bringUp(
   { dataDir, logOrigin, now, bundle }: RestoreOptions,
-  paths: { metadata: string; vault: string },
+  { driver, store, vault }: Opened,
 ): Promise<Pick<RestoreSummary, 'replayed' | 'destroyed'>> {
-  const file = new SqliteFile({ path: paths.metadata, migrations: MIGRATIONS });
-  const store = sqlStore(file);
-  const vault = openSqliteVault({ path: paths.vault });
   try {
     await requireLogKey(store, dataDir);
     const signer = openLogSigner(dataDir, logOrigin);
@@ -113,7 +162,7 @@ async function bringUp(
         return requireWhole(bundle, vkeyOf(former), dataDir, now);
       });
       const entries = readEntryLines(createReadStream(join(bundle, BUNDLE.entries)) as AsyncIterable<Uint8Array>);
-      replayed = await replayLog(file, store, entries, now + URL_LIFE_SECONDS * 1000 + CLOCK_SKEW_MS);
+      replayed = await replayLog(driver, store, entries, now + URL_LIFE_SECONDS * 1000 + CLOCK_SKEW_MS);
       keepAnchor(dataDir, note);
     }
     await requireOwnLog(store, signer, dataDir);

@@ -9,9 +9,10 @@ import type { Shell } from '../shell/shell.ts';
 
 const USAGE_BACKUP = `zeroreel backup DIR [--data DIR] [--json]
 
-Copies the two databases of a server, which may be running, into DIR: the metadata, and the vault of shred shares with the time at
-which that copy expires (ZEROREEL_VAULT_HORIZON_HOURS, a day by default). Older copies of the vault in DIR are deleted: they are
-worthless by design, since what was destroyed meanwhile must not come back. log.key is not copied; it has a backup of its own, once.
+Copies the two databases of a server, which may be running, into DIR, whether they are SQLite files or PostgreSQL clusters
+(ZEROREEL_DATABASE_URL, ZEROREEL_VAULT_URL): the metadata, and the vault of shred shares with the time at which that copy expires
+(ZEROREEL_VAULT_HORIZON_HOURS, a day by default). Older copies of the vault in DIR are deleted: they are worthless by design, since
+what was destroyed meanwhile must not come back. log.key is not copied; it has a backup of its own, once.
 
   $ zeroreel backup /backup/zeroreel --data /var/lib/zeroreel
   metadata: /backup/zeroreel/metadata-20261123T090000Z.db
@@ -23,14 +24,18 @@ export const backup = command(USAGE_BACKUP, async (words, shell) => {
     { data: { type: 'string' }, json: { type: 'boolean', default: false } },
     { from: 1, to: 1, names: 'one DIR' },
   );
-  const { dataDir, vaultHorizonMs } = settings(shell, values.data);
+  const { dataDir, vaultHorizonMs, database } = settings(shell, values.data);
   if (vaultHorizonMs === 0)
     throw new CommandError(
       'usage',
       'no-horizon',
       'ZEROREEL_VAULT_HORIZON_HOURS is 0: no backup of the vault may exist',
     );
-  const made = await makeBackup(dataDir, positionals[0]!, { now: Date.now(), horizonMs: vaultHorizonMs });
+  const made = await makeBackup(dataDir, positionals[0]!, {
+    now: Date.now(),
+    horizonMs: vaultHorizonMs,
+    database,
+  });
   if (values.json) shell.printJson(made);
   else {
     shell.print(`metadata: ${made.metadata}`);
@@ -43,7 +48,8 @@ export const backup = command(USAGE_BACKUP, async (words, shell) => {
 
 const USAGE_RESTORE = `zeroreel restore [DIR] [--log BUNDLE] [--without-vault] [--data DIR] [--json]
 
-Puts the newest backup in DIR into the place of databases that are gone. The server must not run. Nothing comes back that was destroyed: an expired
+Puts the newest backup in DIR into the place of databases that are gone: files, or two empty databases of PostgreSQL, whichever of the
+two it was made of. The server must not run. Nothing comes back that was destroyed: an expired
 backup of the vault is refused, and a database that is older than what the log has published needs --log, any exported log
 (\`zeroreel log export\`) up to it: its entries are put back byte for byte, and its deletions done again, before anything is served.
 Without DIR the databases that are there only get the entries of --log.
@@ -66,7 +72,7 @@ export const restore = command(USAGE_RESTORE, async (words, shell) => {
     { from: 0, to: 1, names: 'one DIR' },
   );
   if (positionals.length === 0 && values.log === undefined) throw usageError('expected DIR, --log BUNDLE, or both');
-  const { dataDir, logOrigin } = settings(shell, values.data);
+  const { dataDir, logOrigin, database } = settings(shell, values.data);
   try {
     const done = await restoreDatabases({
       dataDir,
@@ -75,6 +81,7 @@ export const restore = command(USAGE_RESTORE, async (words, shell) => {
       backup: positionals[0],
       bundle: values.log,
       isWithoutVault: values['without-vault'],
+      database,
     });
     if (values.json) shell.printJson(done);
     else {

@@ -31,7 +31,7 @@ interface Waiting {
 }
 
 /** Every `bigint` here is a time, a size or a count below 2^53. */
-const TYPES: pg.CustomTypesConfig = {
+export const TYPES: pg.CustomTypesConfig = {
   getTypeParser: (oid, format): ((value: string) => unknown) =>
     oid === pg.types.builtins.INT8 ? Number : (pg.types.getTypeParser(oid, format) as (value: string) => unknown),
 };
