@@ -7,7 +7,7 @@ import { BucketError, type Ports } from '../../src/server/ports.ts';
 import { StoreError } from '../../src/server/store.ts';
 import { holdingsOf } from '../server/holdings.ts';
 import { type Gate, throughGate } from '../simulation/gate.ts';
-import { type Appointment, decode, encode, HEADERS, type Reported } from './strings.ts';
+import { type Appointment, decode, encode, HEADERS, type Left, type Reported } from './strings.ts';
 
 interface TestEnv extends Env {
   TEST_LIMITS: string;
@@ -25,6 +25,51 @@ let calls = 0;
 let appointment: Appointment | undefined;
 let reported: Reported[] = [];
 let usages: Usage[] = [];
+
+/** What left the isolate since the request began, counted where it leaves: beside what the Worker's own meter says. */
+const left: Left = { subrequests: 0, statements: 0 };
+
+const fetchOutside = globalThis.fetch;
+globalThis.fetch = (...request) => {
+  left.subrequests++;
+  return fetchOutside(...request);
+};
+
+/** The bindings, whose calls are counted. */
+function counted(env: TestEnv): TestEnv {
+  type Prepared = ReturnType<Env['DB']['prepare']>;
+  const inner = new WeakMap<Prepared, Prepared>();
+  const prepared = (statement: Prepared): Prepared => {
+    const outer: Prepared = {
+      bind: (...parameters) => prepared(statement.bind(...parameters)),
+      raw: () => {
+        left.subrequests++;
+        left.statements++;
+        return statement.raw();
+      },
+    };
+    inner.set(outer, statement);
+    return outer;
+  };
+  const DB: Env['DB'] = {
+    prepare: (sql) => prepared(env.DB.prepare(sql)),
+    batch: (statements) => {
+      left.subrequests++;
+      left.statements += statements.length;
+      return env.DB.batch(statements.map((statement) => inner.get(statement)!));
+    },
+  };
+  const VAULT = new Proxy(env.VAULT, {
+    get: (kv, name) => {
+      const member = (kv as unknown as Record<string | symbol, unknown>)[name] as (...all: unknown[]) => unknown;
+      return (...parameters: unknown[]) => {
+        left.subrequests++;
+        return member.apply(kv, parameters);
+      };
+    },
+  });
+  return { ...env, DB, VAULT };
+}
 
 const NEVER = new Promise<never>(() => undefined);
 
@@ -55,6 +100,7 @@ function keptAttested({ store, ...others }: Ports): Ports {
 }
 
 let worker: ReturnType<typeof createWorker> | undefined;
+let bindings: TestEnv | undefined;
 
 function workerOf({ TEST_LIMITS, TEST_BUCKET_CLOCK, TEST_ATTESTED }: TestEnv) {
   const clock = { now: () => now };
@@ -79,7 +125,7 @@ async function answer(request: Request, env: TestEnv, context: ExecutionContext)
   const product = workerOf(env);
   if (pathname === '/test/scheduled') {
     await product.scheduled({ cron: searchParams.get('cron') ?? '' }, env);
-    return Response.json(usages);
+    return Response.json({ usages, left });
   }
   if (pathname === '/test/holdings') return new Response(encode(await holdingsOf(await portsInside(env, context))));
   const door = /^\/test\/ports\/(store|vault)\/(\w+)$/.exec(pathname);
@@ -118,7 +164,8 @@ export default {
     [reported, usages] = [[...reported], []];
     let response: Response;
     try {
-      response = await answer(request, env, context);
+      Object.assign(left, { subrequests: 0, statements: 0 });
+      response = await answer(request, (bindings ??= counted(env)), context);
     } catch (error) {
       report(error);
       response = new Response(JSON.stringify({ code: 'thrown', detail: String(error) }), { status: 500 });

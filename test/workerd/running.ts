@@ -16,7 +16,7 @@ import type { Clock, Ports, Store, Vault } from '../../src/server/ports.ts';
 import { StoreError, type StoreErrorCode } from '../../src/server/store.ts';
 import type { Holdings } from '../server/holdings.ts';
 import { migrationStatements } from './migrations.ts';
-import { type Appointment, decode, encode, HEADERS, type Reported } from './strings.ts';
+import { type Appointment, decode, encode, HEADERS, type Left, type Reported } from './strings.ts';
 
 const DAY_MS = 86_400_000;
 const REGION = 'us-east-1';
@@ -97,8 +97,11 @@ export interface Isolate {
   send(method: string, path: string, sent?: Sent): Promise<Response>;
   /** Runs a job; throws where it throws. */
   run(job: keyof typeof JOBS): Promise<unknown>;
-  /** A cron trigger; answers what it used. */
-  trigger(cron: string, appointment?: Appointment): Promise<{ usage: Usage | undefined; told: Told }>;
+  /** A cron trigger; answers what it used by the Worker's meter, and what left the isolate. */
+  trigger(
+    cron: string,
+    appointment?: Appointment,
+  ): Promise<{ usage: Usage | undefined; left: Left | undefined; told: Told }>;
 }
 
 export interface RunningWorker {
@@ -230,8 +233,9 @@ function isolateAt(url: string, clock: Clock): Isolate {
       const path = `/test/scheduled?cron=${encodeURIComponent(cron)}`;
       const response = await send('POST', path, appointment && { appointment });
       const text = await response.text();
-      const usages = response.ok ? (JSON.parse(text) as Usage[]) : [];
-      return { usage: usages[0], told: toldBy(response.headers) };
+      if (!response.ok) return { usage: undefined, left: undefined, told: toldBy(response.headers) };
+      const { usages, left } = JSON.parse(text) as { usages: Usage[]; left: Left };
+      return { usage: usages[0], left, told: toldBy(response.headers) };
     },
   };
 }

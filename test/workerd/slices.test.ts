@@ -9,11 +9,13 @@ import { audit } from '../../crypto/log/audit.ts';
 import { decodeEntry } from '../../crypto/log/entry.ts';
 import { type RunningBucket, startEmbeddedBucket } from '../../src/server/adapters/embedded-bucket/index.ts';
 import type { Limits } from '../../src/server/budget.ts';
+import { SCHEDULE, type Usage } from '../../src/server/edge.ts';
 import { vkeyOf } from '../../src/server/signing.ts';
 import { makeExam, makeReader, type TestExam, TestRecorder } from '../server/recorder.ts';
 import { DAY_MS, HOUR_MS, MINUTE_MS, TestClock } from '../server/stage.ts';
+import { TestWitness } from '../server/witness.ts';
 import { type RunningWorker, startWorker } from './running.ts';
-import type { Appointment } from './strings.ts';
+import type { Appointment, Left } from './strings.ts';
 
 const EVERY_MINUTE = '* * * * *';
 /** What is kept back for the end is 100 and 150: 24 calls are left to work with, about two small recordings' worth. */
@@ -41,9 +43,19 @@ afterEach(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-async function deploy(limits: Limits): Promise<{ worker: RunningWorker; exam: TestExam }> {
+async function deploy(
+  limits: Limits,
+  settings: Readonly<Record<string, string>> = {},
+): Promise<{ worker: RunningWorker; exam: TestExam }> {
   const address = { endpoint: bucket.endpoint, credentials, name: BUCKET, isMoved: true };
-  const worker = await startWorker({ clock, bucket: address, logOrigin: 'slices.invalid/log', limits, isolates: 2 });
+  const worker = await startWorker({
+    clock,
+    bucket: address,
+    logOrigin: 'slices.invalid/log',
+    limits,
+    settings,
+    isolates: 2,
+  });
   const { signer } = worker.ports;
   const log = { origin: signer.origin, vkey: vkeyOf(signer) };
   const exam = await makeExam({ now: clock.now(), log, readers: [await makeReader(1)] });
@@ -104,12 +116,19 @@ async function expectClean({ ports: { store } }: RunningWorker, ids: readonly st
   expect((await store.newestCheckpoint())!.size).toBe(entries.length);
 }
 
+/** The meter misses nothing: it says what an independent count at the bindings and at `fetch` says. */
+function expectAllCounted(usage: Usage | undefined, left: Left | undefined): void {
+  expect(usage).toMatchObject(left!);
+}
+
 /** Triggers until `isDone`; answers what each used. */
 async function triggerUntil(worker: RunningWorker, isDone: () => Promise<boolean>, most: number) {
   const usages = [];
   while (!(await isDone())) {
     if (usages.length === most) throw new Error(`not done after ${most} triggers`);
-    usages.push((await worker.isolates[usages.length % 2]!.trigger(EVERY_MINUTE)).usage!);
+    const { usage, left } = await worker.isolates[usages.length % 2]!.trigger(EVERY_MINUTE);
+    expectAllCounted(usage, left);
+    usages.push(usage!);
     clock.advance(MINUTE_MS);
   }
   return usages;
@@ -152,6 +171,31 @@ test('statements are counted too, and end a trigger before D1 does', async () =>
     await expectClean(worker, ids);
   } finally {
     await worker.close();
+  }
+});
+
+test('every call of every trigger is counted: probes, witnesses, and the first opening of an isolate too', async () => {
+  const witness = await new TestWitness({ path: join(folder, 'witness.json') }).start();
+  const { url, vkey } = { url: witness.address.url, vkey: witness.vkey };
+  const { worker, exam } = await deploy(LIMITS, { ZEROREEL_WITNESSES: `${url} ${vkey}` });
+  try {
+    witness.logs.push(vkeyOf(worker.ports.signer));
+    const id = await open(worker, exam);
+    await fill(id, 3);
+    const spent: Record<string, unknown> = {};
+    for (const cron of Object.keys(SCHEDULE)) {
+      // The second isolate has not answered anything before.
+      const { usage, left, told } = await worker.isolates[1]!.trigger(cron);
+      expect(told.reported).toEqual([]);
+      expectAllCounted(usage, left);
+      spent[cron] = left;
+    }
+    process.stderr.write(`a trigger's calls where little is to do: ${JSON.stringify(spent)}\n`);
+    expect(witness.answers).toContain(200);
+    expect((spent['7 * * * *'] as Left).subrequests).toBeGreaterThan(20);
+  } finally {
+    await worker.close();
+    await witness.close();
   }
 });
 

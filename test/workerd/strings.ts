@@ -19,6 +19,12 @@ export interface Appointment {
   isDone: boolean;
 }
 
+/** Calls to anything outside of an isolate, and the SQL statements in them. */
+export interface Left {
+  subrequests: number;
+  statements: number;
+}
+
 export interface Reported {
   name: string;
   message: string;
