@@ -11,7 +11,7 @@ import { verifyProof } from '../../crypto/log/proof.ts';
 import { gateway, gatewayAbsence } from '../ceph.ts';
 import { media, type TestExam, type TestRecorder } from './recorder.ts';
 import { read } from './reader.ts';
-import { DAY_MS, expectStatus, MINUTE_MS, nodeOnly, Stage, type S3Storage } from './stage.ts';
+import { DAY_MS, expectStatus, filesOnly, MINUTE_MS, Stage, type S3Storage } from './stage.ts';
 
 interface Status {
   state: string;
@@ -104,7 +104,7 @@ describe.each(stores)('a life on $name', ({ absence, storage }) => {
     },
   );
 
-  const files = nodeOnly('where the files are Cloudflare’s');
+  const files = filesOnly('where the files are Cloudflare’s');
   test.skipIf(absence !== undefined || files.isSkipped)(
     `the shred share and the wraps are in no file of the server${files.why}`,
     () => {

@@ -189,4 +189,7 @@ describe.skipIf(absence !== undefined)(absence ?? 'the API on PostgreSQL', () =>
   describe('review', async () => {
     await import('./http/review.test.ts');
   });
+  describe('a whole life, and the purge after 30 days', async () => {
+    await import('./life.e2e.test.ts');
+  });
 });

@@ -45,6 +45,10 @@ export const runtime: { name: 'Node' | 'workerd' } = { name: 'Node' };
 export const nodeOnly = (reason: string) =>
   runtime.name === 'Node' ? { isSkipped: false, why: '' } : { isSkipped: true, why: `: not in workerd, ${reason}` };
 
+/** The same for what is about the files in a stage's folder. */
+export const filesOnly = (reason: string) =>
+  databaseOf ? { isSkipped: true, why: ': not on PostgreSQL, whose own suites look at its files' } : nodeOnly(reason);
+
 export interface Answer {
   status: number;
   headers: Headers;
