@@ -14,7 +14,8 @@ import { media, promiseOf } from '../recorder.ts';
 import { DAY_MS, Desk, HOUR_MS, MINUTE_MS, put, type StoreAddress, type TestRecording } from './desk.ts';
 
 const SLOW = process.env['SLOW'] === '1';
-const MANY_OBJECTS = SLOW ? 100_050 : 1_050;
+/** OBJECTS=n as many as asked, SLOW=1 what is claimed in the README; either compares with the store's own speed. */
+const MANY_OBJECTS = Number(process.env['OBJECTS'] ?? (SLOW ? 100_050 : 1_050));
 const STALLED_UPLOADS = SLOW ? 1_000 : 4;
 
 const DIED = ['recording.closed', 'deletion.intended', 'deletion.completed'];
@@ -132,7 +133,7 @@ export function describePurge({ name, start, skipped, isUnversioned }: PurgeCont
         const seconds = (performance.now() - began) / 1000;
         await expectGone(desk, erased.id);
         process.stderr.write(`${name}: ${MANY_OBJECTS} objects erased on request in ${seconds.toFixed(1)} s\n`);
-        if (!SLOW) return;
+        if (MANY_OBJECTS < 3_000) return;
         // What the store itself can do: the same deletes, of keys that are known, and nothing else.
         await fill(desk, bare.id);
         for (const [index, atOnce] of [1, 4, 16].entries()) {
