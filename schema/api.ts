@@ -113,6 +113,11 @@ export const openResponse = z.object({
   opened_position: uint,
   /** How large the recording may become and how much of that is left, and for how long it may still record; null: no limit. */
   quota: z.object({ bytes: uint.nullable(), bytes_left: uint.nullable(), seconds_left: uint.nullable() }).optional(),
+  /**
+   * Where this call came from, as the service saw it; null where it does not know. Told because an exam may ask the recorder to seal it
+   * for its readers: the service itself keeps no address and writes none down.
+   */
+  client_address: z.union([z.ipv4(), z.ipv6()]).nullable(),
 });
 
 // ---- upload -----------------------------------------------------------------------------------------------------------------

@@ -242,6 +242,8 @@ export const aboutSchema = z.looseObject({
     .looseObject({ latitude: z.number(), longitude: z.number(), accuracy_m: z.number() })
     .nullable()
     .optional(),
+  /** Added by the recorder where the policy asks for it: the device's network address as the service saw it, null where it did not know. */
+  address: z.string().nullable().optional(),
   /** Added by the recorder: what OPEN's participant hash is about. */
   participant: z.looseObject({ issuer: z.string(), subject: z.string(), salt: z.string() }).optional(),
 });

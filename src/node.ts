@@ -169,7 +169,10 @@ export async function start(options: StartOptions): Promise<RunningServer> {
     const requestIdOfAnswer = (c: Context) => requestIdOf(c.env as Partial<HttpBindings>);
     const app = createApp(ports, {
       ...{ report, requestIdOf: requestIdOfAnswer, surroundings },
-      ...{ pages, publicUrl, operator, quotas, limits: limitsOf(config) },
+      ...{ pages, publicUrl, operator, quotas },
+      addressOf: addressReader(config),
+      // Calls are counted in this process.
+      limiter: config.rateLimits && createMemoryLimiter(),
     });
     let metricsUrl: string | undefined;
     if (metrics && config.metrics) {
@@ -249,16 +252,13 @@ async function attestOrGoOn(attestNow: () => Promise<unknown>, report: Report): 
   }
 }
 
-/** Calls are counted in this process. An address is the client's own, or what the proxy in front says; never that of the proxy. */
-function limitsOf({ rateLimits }: Config): AppOptions['limits'] {
-  if (!rateLimits) return undefined;
-  const { clientAddressHeader: header } = rateLimits;
-  const addressOf = (c: Context) => {
+/** A client's own address, or what the proxy in front says; never that of the proxy. Read for each call, and kept by nobody. */
+function addressReader({ clientAddressHeader: header }: Config): NonNullable<AppOptions['addressOf']> {
+  return (c: Context) => {
     if (header !== undefined) return c.req.header(header)?.split(',').at(-1)?.trim();
     const address = (c.env as Partial<HttpBindings>).incoming?.socket.remoteAddress;
     return address === undefined || /^(?:::ffff:)?127\.|^::1$/.test(address) ? undefined : address;
   };
-  return { limiter: createMemoryLimiter(), addressOf };
 }
 
 /** Its packages are optional: who traces nothing need not have them. */

@@ -54,6 +54,8 @@ export interface StartedEpoch {
   policy: ParsedPolicy;
   live: LiveEpoch;
   participant: Participant;
+  /** Of this device, as the service saw it when it opened; null where it did not know. */
+  clientAddress: string | null;
   changes: Changes;
   quota: QuotaWatch;
   abort: AbortController;
@@ -135,7 +137,7 @@ export async function startEpoch(options: RecorderOptions, standing: OutboxSessi
     deleteByMs: answer.delete_by_ms,
   };
   await outbox.saveSession(opened);
-  return { session: opened, policy, live, participant, changes, quota, abort };
+  return { session: opened, policy, live, participant, clientAddress: answer.client_address, changes, quota, abort };
 }
 
 function identify({ ticket }: ExamLink): Participant {

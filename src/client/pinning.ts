@@ -63,6 +63,10 @@ const KEPT_BY_THE_SERVICE: ReadonlySet<string> = new Set(['most_bytes', 'most_mi
 export function captureRules({ capture }: Pick<Policy, 'capture'>, known: readonly string[] = []): CaptureRules {
   const rules = { ...DEFAULT_RULES };
   for (const [name, value] of Object.entries(capture)) {
+    if (name === 'address') {
+      if (typeof value === 'boolean') continue; // every recorder follows it (recorder.ts)
+      throw new ProtocolError('policy', 'policy refused: expected address to be true or false');
+    }
     const bound = Object.hasOwn(BOUNDS, name) ? BOUNDS[name] : undefined;
     if (!bound) {
       if (known.includes(name) || KEPT_BY_THE_SERVICE.has(name)) continue;

@@ -12,7 +12,7 @@ import { newId } from '../../crypto/format/ids.ts';
 import { parseOpen } from '../../crypto/format/open.ts';
 import type { ParsedPolicy } from '../../crypto/format/policy.ts';
 import { drainEpoch } from './dead-epoch.ts';
-import { KIND_ABOUT, startEpoch, type Participant, type RecorderOptions, type StartedEpoch } from './epoch-start.ts';
+import { KIND_ABOUT, startEpoch, type RecorderOptions, type StartedEpoch } from './epoch-start.ts';
 import { ClientError } from './errors.ts';
 import { formatExamLink, parseExamLink, withoutTicket } from './link.ts';
 import type { LiveEpoch } from './live-epoch.ts';
@@ -154,7 +154,7 @@ export class Recorder {
     const started = await startEpoch(options, session);
     const recorder = new Recorder(options, started);
     // A recording that is full already ends at once; whoever writes is told.
-    await recorder.#writeAbout(started.participant).catch((error: unknown) => {
+    await recorder.#writeAbout(started).catch((error: unknown) => {
       if (!(error instanceof ClientError && error.code === 'quota')) throw error;
     });
     return recorder;
@@ -275,13 +275,14 @@ export class Recorder {
     await this.#options.outbox.saveSession(this.#session);
   }
 
-  async #writeAbout(participant: Participant): Promise<void> {
+  async #writeAbout({ participant, clientAddress }: StartedEpoch): Promise<void> {
     const track = this.policy.policy.tracks.find(({ kind }) => kind === KIND_ABOUT);
     if (!track) return;
     const { about = {} } = this.#options;
     const salt = toBase64Url(this.#session.participantSalt);
     const writer = this.#live.writer(track.id);
-    await writer.write(utf8(JSON.stringify({ ...about, participant: { ...participant, salt } })));
+    const address = this.policy.policy.capture['address'] === true && { address: clientAddress };
+    await writer.write(utf8(JSON.stringify({ ...about, ...address, participant: { ...participant, salt } })));
     await writer.end();
   }
 

@@ -43,8 +43,10 @@ export interface AppOptions {
   operator?: Config['operator'];
   /** How large and how long recordings may become; without it, what their policies say alone. */
   quotas?: Quotas | undefined;
-  /** Counts calls, and where they come from; without it nothing is limited here. */
-  limits?: { limiter: Limiter; addressOf: (c: Context) => string | undefined } | undefined;
+  /** Where a call comes from, if that is known. */
+  addressOf?: (c: Context) => string | undefined;
+  /** Counts calls; without it nothing is limited here. */
+  limiter?: Limiter | undefined;
 }
 
 const WELL: Surroundings = { state: () => 'serving', hasRoom: async () => true };
@@ -61,16 +63,17 @@ export function createApp(
     isAttestedFirst = false,
     operator = NOBODY_NAMED,
     quotas,
-    limits,
+    addressOf = () => undefined,
+    limiter,
   }: AppOptions = {},
 ): Hono {
   const { vault, clock, signer } = ports;
   const app = new Hono();
 
   deprecate(app);
-  if (limits) app.use('/v1/*', limited(limits.limiter, limits.addressOf));
+  if (limiter) app.use('/v1/*', limited(limiter, addressOf));
   app.route('/v1', examRoutes(ports));
-  app.route('/v1', recordingRoutes(ports, { isAttestedFirst, limiter: limits?.limiter, quotas }));
+  app.route('/v1', recordingRoutes(ports, { isAttestedFirst, limiter, addressOf, quotas }));
   app.route('/v1', reviewRoutes(ports));
   app.route('/v1', staffRoutes(ports, report));
   app.route('/v1', sessionRoutes(ports, publicUrl));

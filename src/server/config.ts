@@ -127,7 +127,9 @@ export interface Config {
   publicUrl?: string;
   adminTokenFile?: string;
   /** Absent: nothing is limited. */
-  rateLimits?: { clientAddressHeader?: string | undefined };
+  rateLimits?: 'on';
+  /** In lower case; absent: a client's address is that of its socket. */
+  clientAddressHeader?: string;
   logOrigin: string;
   vaultHorizonMs: number;
   witnesses: readonly Witness[];
@@ -202,8 +204,9 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     port: env.ZEROREEL_PORT,
     ...(env.ZEROREEL_PUBLIC_URL !== undefined && { publicUrl: env.ZEROREEL_PUBLIC_URL }),
     ...(env.ZEROREEL_ADMIN_TOKEN_FILE !== undefined && { adminTokenFile: env.ZEROREEL_ADMIN_TOKEN_FILE }),
-    ...(env.ZEROREEL_RATE_LIMITS === 'on' && {
-      rateLimits: { clientAddressHeader: env.ZEROREEL_CLIENT_ADDRESS_HEADER?.toLowerCase() },
+    ...(env.ZEROREEL_RATE_LIMITS === 'on' && { rateLimits: 'on' }),
+    ...(env.ZEROREEL_CLIENT_ADDRESS_HEADER !== undefined && {
+      clientAddressHeader: env.ZEROREEL_CLIENT_ADDRESS_HEADER.toLowerCase(),
     }),
     logOrigin: env.ZEROREEL_LOG_ORIGIN,
     vaultHorizonMs: env.ZEROREEL_VAULT_HORIZON_HOURS * 3_600_000,

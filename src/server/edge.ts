@@ -144,9 +144,12 @@ export function createWorker(options: EdgeOptions = {}) {
     const { ZEROREEL_FIRST_TOKEN: first, ZEROREEL_SETUP_SECRET: setup } = env;
     if (first !== undefined) await keepFirstToken(ports, () => first);
     if (setup !== undefined) await letSetUp(ports, setup);
-    const limits = limitsOf(config, env);
     const pages = env.ASSETS && openAssets(env.ASSETS, publicOriginOf({ ...storage, bucket }));
-    const app = createApp(ports, { report, pages, isAttestedFirst: true, publicUrl, operator, quotas, limits });
+    const app = createApp(ports, {
+      ...{ report, pages, isAttestedFirst: true, publicUrl, operator, quotas },
+      addressOf: addressReader(config),
+      limiter: config.rateLimits && createBindingLimiter(env),
+    });
     return { ports, app, headers: answerHeaders(publicUrl), witness: createWitnessing(ports, witnesses, report) };
   }
 
@@ -194,13 +197,10 @@ export function createWorker(options: EdgeOptions = {}) {
 }
 
 /** An address is what Cloudflare says that it is, in a header that no client can send through it. */
-function limitsOf({ rateLimits }: Config, env: Env): AppOptions['limits'] {
-  if (!rateLimits) return undefined;
-  const header = rateLimits.clientAddressHeader ?? 'cf-connecting-ip';
-  return {
-    limiter: createBindingLimiter(env),
-    addressOf: (c) => c.req.header(header)?.split(',').at(-1)?.trim(),
-  };
+function addressReader({
+  clientAddressHeader: header = 'cf-connecting-ip',
+}: Config): NonNullable<AppOptions['addressOf']> {
+  return (c) => c.req.header(header)?.split(',').at(-1)?.trim();
 }
 
 /** A Worker's console is its log; `wrangler tail` shows it. */

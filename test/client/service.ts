@@ -49,7 +49,8 @@ export class TestService {
     this.#adminToken = adminToken;
   }
 
-  static async start(clock?: { now(): number }): Promise<TestService> {
+  /** `settings`: beside those of a test. */
+  static async start(clock?: { now(): number }, settings: Record<string, string> = {}): Promise<TestService> {
     const directory = await mkdtemp(join(tmpdir(), 'zeroreel-client-'));
     const config = readConfig({
       ZEROREEL_DATA: join(directory, 'data'),
@@ -57,6 +58,7 @@ export class TestService {
       ZEROREEL_PORT: '0',
       ZEROREEL_BUCKET_PORT: '0',
       ZEROREEL_LOG_LEVEL: 'warn',
+      ...settings,
     });
     const server = await start({ config, ...(clock && { clock }) });
     return new TestService(server, directory, (await readFile(join(directory, 'admin.token'), 'utf8')).trim());

@@ -21,7 +21,7 @@ describe('settings', () => {
       dataDir: 'data',
       host: '127.0.0.1',
       port: 8600,
-      rateLimits: { clientAddressHeader: undefined },
+      rateLimits: 'on',
       logOrigin: 'localhost/zeroreel',
       vaultHorizonMs: 86_400_000,
       witnesses: [],

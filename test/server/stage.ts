@@ -151,6 +151,7 @@ export interface StageOptions {
   log?: Logger;
   /** In workerd: the bucket is not looked at before the test does. On Node no start is refused in tests. */
   isLeftUnattested?: boolean;
+  clientAddressHeader?: string;
 }
 
 /** By the folder of a stage: where stages keep their rows that are told nothing else. */
@@ -191,6 +192,7 @@ export class Stage {
       dataDir,
       adminTokenFile: join(dataDir, 'admin.token'),
       ...(options.rateLimits && { rateLimits: options.rateLimits }),
+      ...(options.clientAddressHeader !== undefined && { clientAddressHeader: options.clientAddressHeader }),
       host: '127.0.0.1',
       port: 0,
       logOrigin: 'test.example/zeroreel',

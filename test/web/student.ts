@@ -22,7 +22,7 @@ export const QUICK = {
 } as const;
 
 export async function seatLink(
-  exam: TestExam,
+  exam: Pick<TestExam, 'service' | 'owner' | 'signed'>,
   seat: string,
   accommodations?: Record<string, string | number>,
 ): Promise<string> {

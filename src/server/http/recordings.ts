@@ -62,11 +62,12 @@ interface RecordingOptions {
   limiter?: Limiter | undefined;
   /** As `AppOptions` has it. */
   quotas?: Quotas | undefined;
+  addressOf?: (c: Context) => string | undefined;
 }
 
 export function recordingRoutes(
   ports: Ports,
-  { isAttestedFirst = false, limiter, quotas }: RecordingOptions = {},
+  { isAttestedFirst = false, limiter, quotas, addressOf = () => undefined }: RecordingOptions = {},
 ): Hono {
   const { store, vault, bucket, clock, telemetry } = ports;
   const findAltered = createBodyCheck(ports);
@@ -88,7 +89,7 @@ export function recordingRoutes(
     // Before anything else: an open that is replayed after the deletion must not bring its shred share back.
     if (before) requireExisting(before, now);
     const existing = await store.epoch(sessionId, epoch);
-    if (existing) return c.json(await answerAgain(existing, body, now));
+    if (existing) return c.json(await answerAgain(c, existing, body, now));
 
     if (isAttestedFirst) await requireAttested(ports);
     const { policy } = await parsePolicy(newest.bytes);
@@ -102,7 +103,7 @@ export function recordingRoutes(
       await keepShare(opening, now);
       if (!(await store.openRecording(recording, rows.epoch, rows.tracks, rows.wraps, rows.entry))) {
         const winner = await store.epoch(sessionId, 0);
-        if (winner) return c.json(await answerAgain(winner, body, now));
+        if (winner) return c.json(await answerAgain(c, winner, body, now));
         throw new ServerError('ticket-used', 'this seat ticket was used for another recording', {
           hint: 'resume on the device that began; or ask for a new ticket',
         });
@@ -120,13 +121,13 @@ export function recordingRoutes(
       await keepShare(opening, now);
       if (!(await store.openEpoch(rows.epoch, rows.tracks, rows.wraps, rows.entry))) {
         const winner = await store.epoch(sessionId, epoch);
-        if (winner) return c.json(await answerAgain(winner, body, now));
+        if (winner) return c.json(await answerAgain(c, winner, body, now));
         requireUploading((await store.recording(sessionId))!, now);
         throw new ServerError('epoch-conflict', 'another epoch was opened meanwhile');
       }
     }
     const opened = await store.recording(sessionId);
-    return c.json(await openAnswer(opened!, epoch, now), 201);
+    return c.json(await openAnswer(c, opened!, epoch, now), 201);
   });
 
   /** Of two opens that race for an epoch one is refused: here, by a vault that keeps the first share, or by the commit. */
@@ -142,7 +143,12 @@ export function recordingRoutes(
   }
 
   /** An open that came before: the same answer to the same record, `open-conflict` to any other. */
-  async function answerAgain({ recording, epoch }: EpochView, body: z.infer<typeof api.openRequest>, now: number) {
+  async function answerAgain(
+    c: Context,
+    { recording, epoch }: EpochView,
+    body: z.infer<typeof api.openRequest>,
+    now: number,
+  ) {
     requireExisting(recording, now);
     const sent = fromBase64Url(body.open);
     if (!equal(epoch.open, sent) || epoch.tokenHash !== body.token_hash) {
@@ -151,7 +157,7 @@ export function recordingRoutes(
       if (isOther && toBase64Url(other.recorderKey) === epoch.recorderPk) await reportEquivocation(recording.id);
       throw new ServerError('open-conflict', 'another open record stands for this recording and epoch');
     }
-    return openAnswer(recording, epoch.epoch, now);
+    return openAnswer(c, recording, epoch.epoch, now);
   }
 
   /**
@@ -163,11 +169,15 @@ export function recordingRoutes(
   }
 
   async function openAnswer(
+    c: Context,
     recording: RecordingRow,
     epoch: number,
     now: number,
   ): Promise<z.infer<typeof api.openResponse>> {
     const { quotaBytes, quotaUntilMs } = recording;
+    // An IPv4 client of an IPv6 socket; and whatever a header holds that is no address is nobody's.
+    const address = addressOf(c)?.replace(/^::ffff:(?=[\d.]+$)/i, '');
+    const known = api.openResponse.shape.client_address.safeParse(address);
     return {
       recording_id: recording.id,
       epoch,
@@ -180,6 +190,7 @@ export function recordingRoutes(
         bytes_left: (await roomIn(recording, now))?.bytesLeft ?? null,
         seconds_left: quotaUntilMs === null ? null : Math.max(0, Math.floor((quotaUntilMs - now) / 1000)),
       },
+      client_address: known.data ?? null,
     };
   }
 

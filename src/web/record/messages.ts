@@ -32,6 +32,7 @@ export interface ExamView {
   rules: RuleName[];
   mayPause: boolean;
   wantsLocation: boolean;
+  wantsAddress: boolean;
   picture: PictureLimits;
   accommodations: Accommodations;
   seat: string | null;

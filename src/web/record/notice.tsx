@@ -54,6 +54,13 @@ export function Notice({ exam, deleteByMs }: NoticeProps) {
                 {!isRequired && kind !== 'about' && ' (if you allow it)'}
               </li>
             ))}
+          {exam.wantsAddress && (
+            <li>
+              your network address, as this service sees it: it tells your browser, which encrypts it with the
+              recording; the service writes it down nowhere
+            </li>
+          )}
+          {exam.wantsLocation && <li>your rough location, to about a kilometre (if you allow it)</li>}
         </ul>
         <p class="quiet">
           Not seen: addresses of other tabs and windows, other programs, other devices. It is encrypted on this device,

@@ -1,10 +1,16 @@
-import { useRef } from 'preact/hooks';
+import { useRef, useState } from 'preact/hooks';
 import { Button } from '../parts/button.tsx';
-import { LiveRegion } from '../parts/status.tsx';
-import type { Captured } from './capture.ts';
+import { LiveRegion, Status } from '../parts/status.tsx';
+import { capture, captureTrouble, release, type Captured } from './capture.ts';
+import type { PictureLimits } from './messages.ts';
+import { Preview } from './preview.tsx';
 
 export interface PhotoProps {
+  /** The camera that is recorded; undefined while it is not allowed yet. */
   camera: Captured | undefined;
+  /** Whether the camera is recorded at all. Where it is not, it is on for the photo only. */
+  isCameraRecorded: boolean;
+  limits: PictureLimits;
   photo: Uint8Array | undefined;
   onTaken: (jpeg: Uint8Array) => void;
 }
@@ -12,14 +18,26 @@ export interface PhotoProps {
 const JPEG_QUALITY = 0.9;
 
 /** One still of the camera, kept in memory until the recording begins, and then sealed like everything else. */
-export function PhotoOfId({ camera, photo, onTaken }: PhotoProps) {
+export function PhotoOfId({ camera, isCameraRecorded, limits, photo, onTaken }: PhotoProps) {
   const canvas = useRef<HTMLCanvasElement>(null);
+  const [own, setOwn] = useState<Captured>();
+  const [trouble, setTrouble] = useState('');
+  const source = camera ?? own;
 
-  async function take(): Promise<void> {
-    if (!camera || !canvas.current) return;
+  async function turnOn(): Promise<void> {
+    try {
+      setOwn(await capture('webcam', limits));
+      setTrouble('');
+    } catch (error) {
+      setTrouble(captureTrouble('webcam', error));
+    }
+  }
+
+  async function take({ stream }: Captured): Promise<void> {
+    if (!canvas.current) return;
     const video = document.createElement('video');
     video.muted = true;
-    video.srcObject = camera.stream;
+    video.srcObject = stream;
     await video.play();
     const { videoWidth: width, videoHeight: height } = video;
     Object.assign(canvas.current, { width, height });
@@ -27,23 +45,31 @@ export function PhotoOfId({ camera, photo, onTaken }: PhotoProps) {
     const blob = await new Promise<Blob | null>((resolve) => {
       canvas.current?.toBlob(resolve, 'image/jpeg', JPEG_QUALITY);
     });
+    if (own) release([own]);
+    setOwn(undefined);
     if (blob) onTaken(new Uint8Array(await blob.arrayBuffer()));
   }
 
   return (
     <div class="stack photo">
       <p>Hold your ID before the camera, and take the photo. Cover on it what your institution does not need.</p>
-      <canvas ref={canvas} hidden={!photo} role="img" aria-label="The photo of your ID" />
+      {own && <Preview captured={own} />}
+      <canvas ref={canvas} hidden={!photo || own !== undefined} role="img" aria-label="The photo of your ID" />
+      {trouble !== '' && <Status tone="bad">{trouble}</Status>}
       <div class="row">
-        <Button
-          unavailable={camera ? undefined : 'allow the camera first'}
-          onPress={() => {
-            void take();
-          }}
-        >
-          {photo ? 'Take it again' : 'Take the photo of your ID'}
-        </Button>
-        <LiveRegion isShown>{photo ? 'The photo is taken.' : ''}</LiveRegion>
+        {!source && !isCameraRecorded ? (
+          <Button onPress={() => void turnOn()}>Turn the camera on for the photo</Button>
+        ) : (
+          <Button
+            unavailable={source ? undefined : 'allow the camera first'}
+            onPress={() => {
+              if (source) void take(source);
+            }}
+          >
+            {photo ? 'Take it again' : 'Take the photo of your ID'}
+          </Button>
+        )}
+        <LiveRegion isShown>{photo && !own ? 'The photo is taken.' : ''}</LiveRegion>
       </div>
     </div>
   );

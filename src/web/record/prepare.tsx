@@ -124,7 +124,15 @@ export function Prepare({ look, link, roundTripMs, onStart, onFinish }: PrepareP
             </li>
           ))}
         </ul>
-        {photoTrack && <PhotoOfId camera={sources.get('webcam')} photo={photo} onTaken={setPhoto} />}
+        {photoTrack && (
+          <PhotoOfId
+            camera={sources.get('webcam')}
+            isCameraRecorded={wanted.includes('webcam')}
+            limits={exam.picture}
+            photo={photo}
+            onTaken={setPhoto}
+          />
+        )}
       </Panel>
       <Panel heading="2. What is recorded, and who can open it">
         <Notice exam={exam} deleteByMs={standing.state === 'interrupted' ? standing.deleteByMs : null} />
@@ -253,7 +261,7 @@ function Location({
     <Status tone="info">
       <p>
         This exam asks for your rough location, to about a kilometre. It is encrypted with the recording; this service
-        never learns it. You may say no: that is recorded too.
+        never learns it. You may say no: that is recorded, too.
       </p>
       <div class="row">
         <Button

@@ -5,7 +5,7 @@ import type { Accommodations, RuleName } from '../../../schema/events.ts';
 import type { PictureLimits } from './messages.ts';
 
 const RULES: readonly RuleName[] = ['full_screen', 'no_clipboard', 'no_context_menu', 'one_screen'];
-const SWITCHES = ['pause', 'location', ...RULES] as const;
+const SWITCHES = ['pause', 'location', 'address', ...RULES] as const;
 const FIGURES = {
   video_height: { least: 180, most: 2160, usual: 480 },
   screen_height: { least: 360, most: 2160, usual: 1080 },
@@ -25,6 +25,7 @@ export interface PageRules {
   rules: RuleName[];
   mayPause: boolean;
   wantsLocation: boolean;
+  wantsAddress: boolean;
   picture: PictureLimits;
 }
 
@@ -51,6 +52,7 @@ export function pageRules({ capture }: Pick<Policy, 'capture'>, { rulesOff }: Ac
     rules: RULES.filter((rule) => isOn(rule) && !rulesOff.includes(rule)),
     mayPause: isOn('pause'),
     wantsLocation: isOn('location'),
+    wantsAddress: isOn('address'),
     picture: {
       videoHeight: figure('video_height'),
       screenHeight: figure('screen_height'),

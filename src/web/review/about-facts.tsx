@@ -32,17 +32,19 @@ export function AboutFacts({ opened: { card, recordingId, exam } }: { opened: Op
       </dd>
       <dt>Device</dt>
       <dd>{about?.device?.user_agent ?? 'not told'}</dd>
-      {typeof address === 'string' && (
+      {address !== undefined && (
         <>
           <dt>Network address</dt>
-          <dd>{address}</dd>
+          <dd>{address ?? 'asked for; the service did not know it'}</dd>
         </>
       )}
-      {location && (
+      {location !== undefined && (
         <>
           <dt>Coarse location</dt>
           <dd>
-            {location.latitude}, {location.longitude} (within {Math.round(location.accuracy_m)} m)
+            {location
+              ? `${location.latitude}, ${location.longitude} (within ${Math.round(location.accuracy_m)} m)`
+              : 'asked for; the student did not tell it'}
           </dd>
         </>
       )}

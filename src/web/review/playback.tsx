@@ -168,6 +168,7 @@ export function Playback({ opened, notes, startMs, onShown }: PlaybackProps) {
               isAbsent={state.tracks.get(track) === 'absent'}
               failure={failures.get(track)}
               isMuted={track !== heard}
+              isAlone={thumbnailTrack === undefined}
               keep={(element) => {
                 if (element) elements.current.set(track, element);
                 else elements.current.delete(track);
@@ -252,18 +253,26 @@ interface PictureProps {
   kind: number;
   isAbsent: boolean;
   isMuted: boolean;
+  /** Whether the recording has no picture at all. */
+  isAlone: boolean;
   failure: string | undefined;
   keep: (element: HTMLMediaElement | null) => void;
 }
 
-function Picture({ kind, isAbsent, isMuted, failure, keep }: PictureProps) {
+function Picture({ kind, isAbsent, isMuted, isAlone, failure, keep }: PictureProps) {
   const name = kindName(kind);
   const words = failure ?? (isAbsent ? `Nothing was recorded from the ${name} here.` : '');
   if (kind === MICROPHONE) {
     return (
       <>
         <audio ref={keep} muted={isMuted} aria-label={name} />
-        {words !== '' && <p class="quiet">{words}</p>}
+        {words !== '' ? (
+          <p class="quiet">{words}</p>
+        ) : (
+          isAlone && (
+            <p class="quiet">This recording is sound without a picture. Its loudness stands on the line below.</p>
+          )
+        )}
       </>
     );
   }

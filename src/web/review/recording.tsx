@@ -9,6 +9,7 @@ import { Handing } from './handing.tsx';
 import { marksOf, soundOf, type Mark, type SoundLevel } from './marks.ts';
 import { hrefOf } from './places.ts';
 import { NotesPanel, useNotes } from './notes.tsx';
+import { Photos } from './photos.tsx';
 import { Playback } from './playback.tsx';
 import { Report } from './report.tsx';
 import { FailureNote, useTask } from '../parts/task.tsx';
@@ -119,6 +120,7 @@ function OpenRecording({
       <div class="columns">
         <VerdictPanel opened={opened} isShown={isShown} judged={judged} onJudged={setJudged} />
         <Panel heading="About this recording">
+          <Photos opened={opened} />
           <AboutFacts opened={opened} />
         </Panel>
         <NotesPanel opened={opened} notes={notes} />

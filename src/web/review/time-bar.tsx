@@ -3,13 +3,12 @@ import { useMemo } from 'preact/hooks';
 import { formatMoment, type Timeline } from './timeline.ts';
 import type { Stretch } from './player.ts';
 import type { Opened } from './recording.tsx';
-import type { Mark, SoundLevel } from './marks.ts';
+import type { Mark } from './marks.ts';
+import { wavePath } from './waveform.ts';
 
 /** The drawing's own units: it is stretched over the bar. */
 const WIDTH = 1000;
 const HEIGHT = 64;
-const COLUMNS = 500;
-const FLOOR_DB = -70;
 
 export interface TimeBarProps {
   opened: Opened;
@@ -21,7 +20,7 @@ export interface TimeBarProps {
 
 export function TimeBar({ opened: { timeline, marks, sound }, positionMs, quiet, onSeek }: TimeBarProps) {
   const { endMs } = timeline;
-  const wave = useMemo(() => wavePath(sound, endMs), [sound, endMs]);
+  const wave = useMemo(() => wavePath(sound, endMs, { width: WIDTH, height: HEIGHT }), [sound, endMs]);
   const share = (atMs: number): number => (endMs === 0 ? 0 : (atMs / endMs) * WIDTH);
   return (
     <div class="time-bar">
@@ -121,21 +120,4 @@ function MarkSign({ mark, timeline, onSeek }: { mark: Mark; timeline: Timeline; 
       {mark.isIgnored ? '△' : SIGNS[mark.class]}
     </span>
   );
-}
-
-/** Peaks over time, both ways from the middle, as the recorder measured them. */
-function wavePath(sound: readonly SoundLevel[], endMs: number): string {
-  if (sound.length === 0 || endMs === 0) return '';
-  const peaks = new Float32Array(COLUMNS);
-  for (const { atMs, forMs, peakDb } of sound) {
-    const level = Math.max(0, 1 - peakDb / FLOOR_DB);
-    const from = Math.floor((atMs / endMs) * COLUMNS);
-    const to = Math.min(COLUMNS - 1, Math.floor(((atMs + forMs) / endMs) * COLUMNS));
-    for (let column = Math.max(0, from); column <= to; column++) peaks[column] = Math.max(peaks[column]!, level);
-  }
-  const half = HEIGHT / 2;
-  const points = [...peaks].map((level, column) => [(column / COLUMNS) * WIDTH, level * (half - 2)] as const);
-  const top = points.map(([x, y]) => `${x.toFixed(1)},${(half - y).toFixed(1)}`);
-  const bottom = points.map(([x, y]) => `${x.toFixed(1)},${(half + y).toFixed(1)}`).reverse();
-  return `M${[...top, ...bottom].join('L')}Z`;
 }

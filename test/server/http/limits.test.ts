@@ -10,7 +10,7 @@ import { type Answer, runtime, Stage } from '../stage.ts';
 
 let stage: Stage;
 beforeAll(async () => {
-  stage = await Stage.start({ rateLimits: { clientAddressHeader: 'x-real-ip' } });
+  stage = await Stage.start({ rateLimits: 'on', clientAddressHeader: 'x-real-ip' });
 });
 afterAll(() => stage.stop());
 
@@ -19,7 +19,7 @@ function limitedApp(limits: Partial<Record<LimitKind, number>>) {
   const calls = (kind: LimitKind) => ({ calls: limits[kind] ?? 1e9, seconds: 60 });
   const limiter = createMemoryLimiter({ address: calls('address'), token: calls('token'), ticket: calls('ticket') });
   const addressOf = (c: { req: { header(name: string): string | undefined } }) => c.req.header('x-real-ip');
-  return createApp(stage.server.ports, { limits: { limiter, addressOf } });
+  return createApp(stage.server.ports, { limiter, addressOf });
 }
 
 async function answerOf(response: Response | Promise<Response>): Promise<Answer> {
