@@ -209,6 +209,23 @@ export function parseAccommodations(json: string): Accommodations {
   };
 }
 
+/** Kinds of tracks that a seat may be let off; the about track is every recording's. */
+const TRACKS_OFF = ['webcam', 'screen', 'microphone', 'events', 'mixed', 'photo'];
+
+/**
+ * What in a seat's accommodations nobody would follow, e.g. `tracks_off: webcma`: better said before a ticket is signed than found out
+ * in the exam. Members that are not known here are left to people.
+ */
+export function misspelled(members: Readonly<Record<string, boolean | number | string>>): string[] {
+  const { tracksOff, rulesOff, flagsIgnored } = parseAccommodations(JSON.stringify(members));
+  const isFlag = (type: string) => isEventType(type) && EVENT_TYPES[type].class === 'flag';
+  return [
+    ...tracksOff.filter((kind) => !TRACKS_OFF.includes(kind)).map((kind) => `tracks_off: ${kind}`),
+    ...rulesOff.filter((rule) => !ruleName.safeParse(rule).success).map((rule) => `rules_off: ${rule}`),
+    ...flagsIgnored.filter((type) => !isFlag(type)).map((type) => `flags_ignored: ${type}`),
+  ];
+}
+
 function names(list: boolean | number | string | undefined): string[] {
   return typeof list === 'string'
     ? list

@@ -2,6 +2,7 @@ import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fromBase64Url } from '../../crypto/format/bytes.ts';
 import { decodeIdentity, fingerprint, IDENTITY_SUITE, SUITE_BOX, SUITE_HYBRID } from '../../crypto/format/ids.ts';
+import { misspelled } from '../../schema/events.ts';
 import { TRACK_KINDS } from '../../crypto/format/open.ts';
 import { parsePolicy } from '../../crypto/format/policy.ts';
 import type { Identity, DecryptionKey } from '../../crypto/seal/identity.ts';
@@ -17,9 +18,10 @@ import {
   type RecipientRole,
   type TrackKindName,
 } from '../../src/client/exam.ts';
-import { formatExamLink } from '../../src/client/link.ts';
+import { formatExamLink, parseExamLink } from '../../src/client/link.ts';
 import { examsOf } from '../../src/client/listing.ts';
 import { fetchPinnedPolicy } from '../../src/client/pinning.ts';
+import { sebFile } from '../../src/client/seb-file.ts';
 import { parseKind } from '../recording/tracks.ts';
 import { copy } from './exam-copy.ts';
 import {
@@ -93,7 +95,7 @@ const create = command(USAGE_CREATE, async (words, shell) => {
   const title = required(values.title, 'title');
   const others = await readRecipients(values);
   const tracks = values.track.map(parseTrackRule);
-  const capture = Object.fromEntries(values.rule.map(parseRule));
+  const capture = Object.fromEntries(values.rule.map((text) => parseRule(text, '--rule')));
   const notBeforeMs = values.from === undefined ? undefined : parseTime(values.from, '--from');
   const untilMs = values.until === undefined ? undefined : parseTime(values.until, '--until');
   const retentionDays = parseCount(values.days, '--days', { from: 1, to: 30 });
@@ -250,12 +252,16 @@ const list = command(USAGE_LIST, async (words, shell) => {
   return EXIT.well;
 });
 
-const USAGE_TICKETS = `zeroreel exam tickets --key FILE --exam LINK [--out DIR] [--until TIME] [--first N] N
+const USAGE_TICKETS = `zeroreel exam tickets --key FILE --exam LINK [--out DIR] [--until TIME] [--first N] [--accommodate SEAT:NAME=VALUE]... N
 
 Makes N seat tickets, signed with your key, and prints one line per seat: the seat's number and its link. A link lets one student
 record and opens nothing: hand out each to one student. With --out, each goes to a file of its own, DIR/0001.link. Needs no server.
 
-  $ zeroreel exam tickets --key instructor.key --exam physics.link --out seats 120
+  --accommodate  what is granted to one seat, signed into its ticket; student and readers see it. tracks_off (webcam, screen, microphone,
+                 events, photo), rules_off (such as full_screen) and flags_ignored (such as focus_lost) take lists with commas; anything
+                 else, such as extra_minutes=30, is shown as it is. The server sees a ticket when it is used: no names, no diagnoses
+
+  $ zeroreel exam tickets --key instructor.key --exam physics.link --out seats --accommodate 7:extra_minutes=30 --accommodate 7:tracks_off=webcam 120
   wrote 120 tickets to seats, 0001 to 0120, valid until 2026-12-23 09:00 UTC`;
 
 const MOST_TICKETS = 100_000;
@@ -269,12 +275,14 @@ const tickets = command(USAGE_TICKETS, async (words, shell) => {
       out: { type: 'string' },
       until: { type: 'string' },
       first: { type: 'string', default: '1' },
+      accommodate: { type: 'string', multiple: true, default: [] },
       force: { type: 'boolean', default: false },
     },
     { from: 1, to: 1, names: 'the number of tickets' },
   );
   const count = parseCount(positionals[0]!, 'N', { from: 1, to: MOST_TICKETS });
   const first = parseCount(values.first, '--first', { from: 1, to: 999_999_999 - count });
+  const granted = readAccommodations(values.accommodate, { first, last: first + count - 1 });
   const expiresMs = values.until === undefined ? Date.now() + 30 * DAY_MS : parseTime(values.until, '--until');
   const link = await readExamLink(shell, values.exam);
   const { identity } = await openKey(shell, values);
@@ -283,7 +291,9 @@ const tickets = command(USAGE_TICKETS, async (words, shell) => {
   const width = Math.max(4, String(first + count - 1).length);
   for (let number = first; number < first + count; number++) {
     const seat = String(number).padStart(width, '0');
-    const ticket = await issueTicket({ examId: link.examId, seat, expiresMs }, identity.signer);
+    const accommodations = granted.get(number);
+    const plan = { examId: link.examId, seat, expiresMs, ...(accommodations && { accommodations }) };
+    const ticket = await issueTicket(plan, identity.signer);
     const text = formatExamLink({ ...link, ticket });
     if (values.out === undefined) shell.print(`${seat}\t${text}`);
     else await writePrivateFile(join(values.out, `${seat}.link`), `${text}\n`, values.force);
@@ -296,6 +306,50 @@ const tickets = command(USAGE_TICKETS, async (words, shell) => {
   }
   return EXIT.well;
 });
+
+const USAGE_SEB = `zeroreel exam seb [--force] FILE...
+
+Writes beside each link's FILE a configuration of Safe Exam Browser that starts at this link: 0001.seb beside 0001.link. A seat's file
+holds its ticket, so it is for that student only. Needs no server and no key.
+
+  $ zeroreel exam seb seats/0001.link seats/0002.link
+  seats/0001.seb
+  seats/0002.seb`;
+
+const seb = command(USAGE_SEB, async (words, shell) => {
+  const { values, positionals } = parseWords(
+    words,
+    { force: { type: 'boolean', default: false } },
+    { from: 1, to: MOST_TICKETS, names: 'a FILE with an exam link' },
+  );
+  for (const path of positionals) {
+    const link = parseExamLink((await readFile(path, 'utf8')).trim());
+    const file = `${path.replace(/\.link$/, '')}.seb`;
+    await writePrivateFile(file, await sebFile(formatExamLink(link)), values.force);
+    shell.print(file);
+  }
+  return EXIT.well;
+});
+
+/** By the seat's number; throws `usage` for what nobody would follow. */
+function readAccommodations(given: readonly string[], seats: { first: number; last: number }) {
+  const granted = new Map<number, Record<string, boolean | number | string>>();
+  for (const text of given) {
+    const [, seat, rule] = /^(\d{1,9}):(.+)$/.exec(text) ?? [];
+    if (seat === undefined || rule === undefined)
+      throw usageError(`--accommodate: expected SEAT:NAME=VALUE, found ${JSON.stringify(text)}`);
+    const number = Number(seat);
+    if (number < seats.first || number > seats.last)
+      throw usageError(
+        `--accommodate: seat ${number} is not among those that are made, ${seats.first} to ${seats.last}`,
+      );
+    const [name, value] = parseRule(rule, '--accommodate');
+    granted.set(number, { ...granted.get(number), [name]: value });
+  }
+  const unknown = [...granted.values()].flatMap(misspelled);
+  if (unknown.length > 0) throw usageError(`--accommodate: nobody would follow ${unknown.join(', ')}`);
+  return granted;
+}
 
 async function ownRecipient(
   { identity, decryptionKey }: { identity: Identity; decryptionKey: DecryptionKey },
@@ -342,19 +396,19 @@ function parseTrackRule(text: string): { kind: TrackKindName; required: boolean 
   return { kind: TRACK_KINDS[parseKind(isOptional ? text.slice(0, -1) : text)], required: !isOptional };
 }
 
-function parseRule(text: string): [string, number | boolean | string] {
+function parseRule(text: string, flag: string): [string, number | boolean | string] {
   const [, name, value] = /^([a-z_]{1,64})=(.+)$/.exec(text) ?? [];
   if (name === undefined || value === undefined)
-    throw usageError(`--rule: expected name=value, found ${JSON.stringify(text)}`);
+    throw usageError(`${flag}: expected name=value, found ${JSON.stringify(text)}`);
   if (value === 'true' || value === 'false') return [name, value === 'true'];
   return [name, /^\d+(\.\d+)?$/.test(value) ? Number(value) : value];
 }
 
 export const exam = commandGroup(
   'exam',
-  `zeroreel exam create | update | show | list | tickets | copy
+  `zeroreel exam create | update | show | list | tickets | seb | copy
 
   $ zeroreel exam create --key instructor.key --title 'Physics 101, final' > physics.link
   $ zeroreel exam tickets --key instructor.key --exam physics.link --out seats 120`,
-  { create, update, show, list, tickets, copy },
+  { create, update, show, list, tickets, seb, copy },
 );

@@ -5,7 +5,7 @@ import { parseGrant, verifyGrant } from '../../crypto/format/grant.ts';
 import { decodeIdentity } from '../../crypto/format/ids.ts';
 import { ATTEST_TICKET, openCoreHash, parseOpen, verifyOpen, type OpenRecord } from '../../crypto/format/open.ts';
 import { parsePolicy, type ParsedPolicy } from '../../crypto/format/policy.ts';
-import { verifyTicketAttestation } from '../../crypto/format/ticket.ts';
+import { verifyTicketAttestation, type Ticket } from '../../crypto/format/ticket.ts';
 import { parseWrap, SCOPE_EPOCH, wrapHash } from '../../crypto/format/wrap.ts';
 import { decodeEntry } from '../../crypto/log/entry.ts';
 import { parseProof, verifyProof } from '../../crypto/log/proof.ts';
@@ -96,6 +96,8 @@ export interface CheckedOpen {
   policy: ParsedPolicy;
   /** Of the seat ticket; undefined where the exam admits without. */
   ticketKey: Bytes | undefined;
+  /** What the owner granted to this seat, as it stands in the ticket that the owner signed: JSON, empty for nothing. */
+  accommodations: string;
 }
 
 /**
@@ -146,8 +148,9 @@ export async function checkOpen(
     throw new ProtocolError('policy', 'the recording was opened outside of the policy’s validity');
   }
   const coreHash = await openCoreHash(open.core);
-  const ticketKey = await checkAdmission(open, coreHash, policy, opening.atMs);
-  return { open, openHash, coreHash, policy, ticketKey };
+  const ticket = await checkAdmission(open, coreHash, policy, opening.atMs);
+  const admission = { ticketKey: ticket?.ticketKey, accommodations: ticket?.accommodations ?? '' };
+  return { open, openHash, coreHash, policy, ...admission };
 }
 
 async function checkAdmission(
@@ -155,16 +158,15 @@ async function checkAdmission(
   coreHash: Bytes,
   { policy }: ParsedPolicy,
   atMs: number,
-): Promise<Bytes | undefined> {
+): Promise<Ticket | undefined> {
   const { type, bytes } = open.attestation;
   if (type === ATTEST_TICKET) {
-    const { ticketKey } = await verifyTicketAttestation(bytes, {
+    return verifyTicketAttestation(bytes, {
       examId: open.examId,
       coreHash,
       owner: decodeIdentity(policy.owner),
       nowMs: atMs,
     });
-    return ticketKey;
   }
   if (policy.admission === 'ticket') {
     throw new ProtocolError('attestation', 'the exam is opened with a seat ticket, and this recording was not');

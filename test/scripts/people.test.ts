@@ -1,7 +1,10 @@
 import { spawn } from 'node:child_process';
-import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { parseTicket } from '../../crypto/format/ticket.ts';
+import { parseExamLink } from '../../src/client/link.ts';
 import type { RunningServer } from '../../src/node.ts';
 import { CommandLine, MEDIA, PASSPHRASE, prepareExam, startService } from './command-line.ts';
 
@@ -136,6 +139,33 @@ describe('exam', () => {
     const links = new Set(names.map((name) => readFileSync(cli.path('seats', name), 'utf8')));
     expect(links.size).toBe(9);
     for (const name of names) expect(statSync(cli.path('seats', name)).mode & 0o777).toBe(0o600);
+  });
+
+  it('signs what is granted to a seat into its ticket, and into no other', async () => {
+    const granted = ['2:extra_minutes=30', '2:tracks_off=webcam,photo', '3:flags_ignored=focus_lost'];
+    const words = granted.flatMap((text) => ['--accommodate', text]);
+    await cli.must(['exam', 'tickets', '--key', 'first.key', '--out', 'granted', ...words, '3']);
+    const accommodations = ['0001', '0002', '0003'].map((seat) => {
+      const { ticket } = parseExamLink(readFileSync(cli.path('granted', `${seat}.link`), 'utf8').trim());
+      return parseTicket(ticket!.ticket).accommodations;
+    });
+    expect(accommodations).toEqual([
+      '',
+      '{"extra_minutes":30,"tracks_off":"webcam,photo"}',
+      '{"flags_ignored":"focus_lost"}',
+    ]);
+  });
+
+  it('makes a configuration of Safe Exam Browser beside each link, private like it', async () => {
+    writeFileSync(cli.path('exam.link'), `${cli.environment['ZEROREEL_EXAM']!}\n`);
+    const made = await cli.must(['exam', 'seb', join('seats', '0001.link'), 'exam.link']);
+    expect(made.split('\n')).toEqual([join('seats', '0001.seb'), 'exam.seb']);
+    const link = readFileSync(cli.path('seats', '0001.link'), 'utf8').trim();
+    const outer = gunzipSync(readFileSync(cli.path('seats', '0001.seb')));
+    expect(outer.subarray(0, 4).toString()).toBe('plnd');
+    expect(gunzipSync(outer.subarray(4)).toString('utf8')).toContain(`<key>startURL</key>\n  <string>${link}</string>`);
+    expect(statSync(cli.path('seats', '0001.seb')).mode & 0o777).toBe(0o600);
+    rmSync(cli.path('seats', '0001.seb'));
   });
 
   it('tells at once that a key is not the owner’s', async () => {

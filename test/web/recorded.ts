@@ -85,8 +85,13 @@ export interface Epoch {
   /** How often the minute of media is repeated, its times shifted; 1 by default. */
   minutes?: number;
   /** Track kinds to record; webcam and screen by default. */
-  media?: readonly ('webcam' | 'screen')[];
+  media?: readonly MediaKind[];
+  /** Which file a kind's media come from; by default its own, and the webcam's for the mixed track. */
+  from?: Partial<Record<MediaKind, MediaFile>>;
 }
+
+type MediaFile = 'webcam' | 'screen';
+type MediaKind = MediaFile | 'mixed';
 
 export interface RecordPlan {
   service: TestService;
@@ -107,7 +112,8 @@ async function makeLink({ service, exam: { pins, policy, owner }, seat }: Record
 }
 
 const BOTH = ['webcam', 'screen'] as const;
-const KIND_OF = { webcam: 1, screen: 2, events: 4 } as const;
+const KIND_OF = { webcam: 1, screen: 2, events: 4, mixed: 5 } as const;
+const FILE_OF = { webcam: 'webcam', screen: 'screen', mixed: 'webcam' } as const;
 
 /** Records with the command line's own parts; answers the recording's id. */
 export async function record(plan: RecordPlan): Promise<string> {
@@ -117,12 +123,13 @@ export async function record(plan: RecordPlan): Promise<string> {
   const trackOf = (name: keyof typeof KIND_OF): number =>
     plan.exam.policy.tracks.find(({ kind }) => kind === KIND_OF[name])!.id;
   let recordingId = '';
-  for (const [index, { events = [], minutes = 1, media = BOTH }] of epochs.entries()) {
+  for (const [index, { events = [], minutes = 1, media = BOTH, from = {} }] of epochs.entries()) {
+    const fileOf = { ...FILE_OF, ...from };
     const outbox = await openFolderOutbox({ directory });
     const options = {
       ...{ api: service.api(), link, outbox },
       tracks: [
-        ...media.map((name) => ({ track: trackOf(name), kind: KIND_OF[name], codec: CODECS[name] })),
+        ...media.map((name) => ({ track: trackOf(name), kind: KIND_OF[name], codec: CODECS[fileOf[name]] })),
         { track: trackOf('events'), kind: KIND_OF.events, codec: 'application/x-ndjson' },
       ],
       knownRules: Object.keys(plan.exam.policy.capture),
@@ -130,9 +137,10 @@ export async function record(plan: RecordPlan): Promise<string> {
     };
     const recorder = index === 0 ? await Recorder.open(options) : await Recorder.resume(options);
     ({ recordingId } = recorder);
-    const feed = async (kind: 'webcam' | 'screen'): Promise<void> => {
+    const feed = async (kind: MediaKind): Promise<void> => {
       const writer = recorder.track(trackOf(kind));
-      for await (const { bytes, tMs, durMs } of repeated(kind, minutes)) await writer.write(bytes, { tMs, durMs });
+      for await (const { bytes, tMs, durMs } of repeated(fileOf[kind], minutes))
+        await writer.write(bytes, { tMs, durMs });
     };
     await Promise.all(media.map(feed));
     for (const event of events)
@@ -150,8 +158,8 @@ const CODECS = { webcam: 'video/webm; codecs="vp8,opus"', screen: 'video/webm; c
 const MINUTE_MS = 60_000;
 
 /** The minute of test media over and over, each round's clusters a minute later. */
-async function* repeated(kind: 'webcam' | 'screen', minutes: number) {
-  const whole = await readFile(join(MEDIA, `${kind}.webm`));
+async function* repeated(file: MediaFile, minutes: number) {
+  const whole = await readFile(join(MEDIA, `${file}.webm`));
   const source = async function* () {
     yield new Uint8Array(whole);
   };

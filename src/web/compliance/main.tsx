@@ -18,7 +18,7 @@ import type { AuditNews, AuditTask } from './audit.worker.ts';
 import workerUrl from './audit.worker.ts?worker&url';
 import { RetentionChart } from './chart.tsx';
 import { Findings, Overview, Runs, Verified } from './figures.tsx';
-import { forget, recall, remember } from './memory.ts';
+import { forget, recall, remember } from '../parts/log-memory.ts';
 import { ProcessingRecord, type Service } from './processing-record.tsx';
 import { Storage } from './storage.tsx';
 

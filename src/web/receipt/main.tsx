@@ -5,15 +5,18 @@
 import { useEffect, useMemo, useState } from 'preact/hooks';
 import type { ProtocolError } from '../../../crypto/format/errors.ts';
 import { RECEIPT_CLOSED } from '../../../crypto/format/receipt.ts';
+import { parseVkey } from '../../../crypto/log/note.ts';
 import { verifyCertificate, type CertificateStatement } from '../../../crypto/log/certificate.ts';
 import { Api } from '../../client/api.ts';
 import { readReceipt } from '../../client/kept-receipt.ts';
+import { checkLogNow } from '../../client/pinning.ts';
 import { compareReceipt, fetchCertificate } from '../../client/proof.ts';
 import { Button } from '../parts/button.tsx';
 import { DownloadLink } from '../parts/download-link.tsx';
 import { FileField } from '../parts/field.tsx';
 import { Frame } from '../parts/frame.tsx';
 import { countText, instantText } from '../parts/instant.ts';
+import { recallNewest, rememberNewest, shelfOf } from '../parts/log-memory.ts';
 import { mount } from '../parts/mount.tsx';
 import { Panel } from '../parts/panel.tsx';
 import { LiveRegion, Status } from '../parts/status.tsx';
@@ -43,6 +46,10 @@ async function check(receipt: Receipt, kept: string | undefined): Promise<Outcom
       ? await fetchCertificate(new Api({ url: location.origin }), record.sessionId, vkey)
       : { certificate: kept, statement: await verifyCertificate(kept, vkey) };
   compareReceipt(record, statement);
+  if (kept === undefined) {
+    const log = { origin: parseVkey(vkey).name, vkey };
+    await checkLogNow(new Api({ url: location.origin }), log, shelfOf(recallNewest(), rememberNewest));
+  }
   return { receipt, statement, certificate, isOffline: kept !== undefined };
 }
 

@@ -1,5 +1,6 @@
 /** What the Record page and its worker say to each other. Plain data only; no key ever crosses. */
 import type { About, Accommodations, CaptureSource, EventFields, EventType, RuleName } from '../../../schema/events.ts';
+import type { SeenLog } from '../parts/log-memory.ts';
 import type { RecorderProgress } from '../../client/recorder.ts';
 
 /** A reader named by the signed policy. */
@@ -76,6 +77,8 @@ export interface Look {
   standing: Standing;
   /** Server minus device, ms. */
   clockOffsetMs: number;
+  /** What is to be remembered of the log. */
+  seen: SeenLog | null;
 }
 
 export interface StartRequest {
@@ -93,8 +96,8 @@ export interface Started {
 
 /** What the worker does when asked. */
 export interface RecorderCalls {
-  /** Fetches and checks the exam, takes the outbox. */
-  look(link: string): Promise<Look>;
+  /** Fetches and checks the exam, holds the log against what this browser saw of it, takes the outbox. */
+  look(link: string, seen: SeenLog | null): Promise<Look>;
   /** Opens the recording, or its next epoch where one was interrupted. */
   start(request: StartRequest): Promise<Started>;
   /** Frames or sound of a source, from now on; again after it was unplugged. */

@@ -13,7 +13,7 @@ import { Notice } from './notice.tsx';
 import type { Preparation } from './page.tsx';
 import { PhotoOfId } from './photo.tsx';
 import { Preview } from './preview.tsx';
-import { sebFile } from './seb-file.ts';
+import { sebFile } from '../../client/seb-file.ts';
 import { moment, size } from './words.ts';
 
 export interface PrepareProps {

@@ -14,8 +14,9 @@ import { parseExamLink, type ExamLink } from '../../client/link.ts';
 import { openBrowserOutbox } from '../../client/outbox-indexeddb.ts';
 import { isClosing } from '../../client/outbox-session.ts';
 import type { Outbox, OutboxSession } from '../../client/outbox.ts';
-import { fetchPinnedPolicy } from '../../client/pinning.ts';
+import { checkLogNow, fetchPinnedPolicy } from '../../client/pinning.ts';
 import { Recorder, type RecorderOptions } from '../../client/recorder.ts';
+import { shelfOf, type SeenLog } from '../parts/log-memory.ts';
 import { ClockWatch } from './clock-watch.ts';
 import { viewExam } from './exam-view.ts';
 import { MediaQueue } from './media-queue.ts';
@@ -65,16 +66,19 @@ export class RecordingDesk implements RecorderCalls {
     this.#tell = tell;
   }
 
-  async look(link: string): Promise<Look> {
+  async look(link: string, seenBefore: SeenLog | null): Promise<Look> {
     this.#link = parseExamLink(link);
     this.#api = new Api({ url: this.#link.url });
     const before = Date.now();
     const { now_ms: serverMs } = await this.#api.service();
     const clockOffsetMs = serverMs - (before + Date.now()) / 2;
     this.#policy = await fetchPinnedPolicy(this.#api, this.#link, undefined);
+    let seen: SeenLog | null = null;
+    const shelf = shelfOf(seenBefore, (log) => (seen = log));
+    await checkLogNow(this.#api, this.#policy.policy.log, shelf);
     this.#exam = await viewExam(this.#policy.policy, this.#link);
     this.#outbox ??= await openBrowserOutbox({ name: outboxName(this.#link) });
-    return { exam: this.#exam, standing: await this.#standing(), clockOffsetMs };
+    return { exam: this.#exam, standing: await this.#standing(), clockOffsetMs, seen };
   }
 
   async #standing(): Promise<Standing> {

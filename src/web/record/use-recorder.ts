@@ -1,6 +1,7 @@
 /** The worker, and what it has told so far. One per page load. */
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { RecorderProgress } from '../../client/recorder.ts';
+import { recallNewest, rememberNewest } from '../parts/log-memory.ts';
 import { startWorker } from '../parts/worker.ts';
 import type { CaptureSource } from '../../../schema/events.ts';
 import type { Failure, Look, RecorderCalls, RecorderNews } from './messages.ts';
@@ -48,8 +49,9 @@ export function useRecorder(link: string): [RecorderState, (change: Partial<Reco
       setState((before) => told(before, news));
     });
     const since = performance.now();
-    calls.look(link).then(
+    calls.look(link, recallNewest()).then(
       (look) => {
+        if (look.seen) rememberNewest(look.seen);
         change({ calls, look, roundTripMs: performance.now() - since });
       },
       (error: unknown) => {

@@ -26,6 +26,10 @@ const KNOWN: Readonly<Record<string, readonly [what: string, remedy: string]>> =
     'The exam’s rules could not be confirmed as those of your instructor, so nothing is recorded.',
     'Ask your instructor for the newest link.',
   ],
+  log: [
+    'The log of this service is not the one that this browser saw before: entries are gone, or are others. So nothing is recorded.',
+    'Do not begin. Tell who runs the exam: whoever audits the service has to look at this.',
+  ],
   'outbox-locked': [
     'This exam is being recorded in another tab or window of this browser.',
     'Go on there. Or close it, and load this page again.',

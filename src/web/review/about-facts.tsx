@@ -1,10 +1,11 @@
+import type { Accommodations } from '../../../schema/events.ts';
 import type { Opened } from './recording.tsx';
 import { formatTime } from './words.ts';
 
 /** What the recorder told the readers; the service never had any of it. */
 export function AboutFacts({ opened: { card, recordingId, exam } }: { opened: Opened }) {
   const { about, summary } = card;
-  const accommodations = Object.entries(about?.accommodations ?? {});
+  const granted = accommodationWords(card.accommodations);
   const { location, address } = about ?? {};
   return (
     <dl class="facts">
@@ -25,11 +26,7 @@ export function AboutFacts({ opened: { card, recordingId, exam } }: { opened: Op
           : `${summary.epochs}: the recorder was started again ${summary.epochs - 1} times`}
       </dd>
       <dt>Accommodations</dt>
-      <dd>
-        {accommodations.length === 0
-          ? 'none'
-          : accommodations.map(([name, value]) => `${name.replaceAll('_', ' ')}: ${String(value)}`).join('; ')}
-      </dd>
+      <dd>{granted.length === 0 ? 'none' : granted.join('; ')}</dd>
       <dt>Device</dt>
       <dd>{about?.device?.user_agent ?? 'not told'}</dd>
       {address !== undefined && (
@@ -54,4 +51,15 @@ export function AboutFacts({ opened: { card, recordingId, exam } }: { opened: Op
       <dd>{summary.releases === 1 ? 'once, which is now' : `${summary.releases} times`}</dd>
     </dl>
   );
+}
+
+function accommodationWords({ tracksOff, rulesOff, flagsIgnored, others }: Accommodations): string[] {
+  const list = (what: string, names: readonly string[]): string[] =>
+    names.length === 0 ? [] : [`${what}: ${names.map((name) => name.replaceAll('_', ' ')).join(', ')}`];
+  return [
+    ...list('not recorded', tracksOff),
+    ...list('rules not to be kept', rulesOff),
+    ...list('flags not counted', flagsIgnored),
+    ...Object.entries(others).map(([name, value]) => `${name.replaceAll('_', ' ')}: ${String(value)}`),
+  ];
 }

@@ -11,7 +11,13 @@ import { generateDecryptionKey, generateIdentity } from '../../../crypto/seal/id
 import { openKeyFile, sealKeyFile, type KeyFileContents } from '../../../crypto/seal/keyfile.ts';
 import { drawPassphrase } from '../../../crypto/seal/passphrase.ts';
 import type { RecordingSummary } from '../../../schema/api.ts';
-import { aboutSchema, parseEvents, type About } from '../../../schema/events.ts';
+import {
+  aboutSchema,
+  parseAccommodations,
+  parseEvents,
+  type About,
+  type Accommodations,
+} from '../../../schema/events.ts';
 import { Api } from '../../client/api.ts';
 import { exportCaseFile, type CaseFolder } from '../../client/casefile.ts';
 import { ClientError } from '../../client/errors.ts';
@@ -30,10 +36,12 @@ import { examsOf, recordingsOf } from '../../client/listing.ts';
 import { describeKey, formatPublicLine, parsePublicLine } from '../../client/public-line.ts';
 import { RecordingReader, type Depth, type MediaChunk } from '../../client/reader.ts';
 import { readNotes, writeNote, type NewNote, type ReadNotes, type ReviewNote } from '../../client/review-notes.ts';
+import { watchLog } from '../../client/pinning.ts';
 import { ApiSource } from '../../client/source.ts';
 import type { RecordingFindings, Verdict } from '../../client/verdict.ts';
 import type { Calls } from './desk-calls.ts';
 import type { EventRecord } from './marks.ts';
+import { shelfOf, type SeenLog } from '../parts/log-memory.ts';
 import { OwnCaseFolder, ownFile, sweepOwnFiles } from './own-files.ts';
 import { tarOf } from './tar.ts';
 import { layOut, type RecordedEpoch } from './timeline.ts';
@@ -71,6 +79,8 @@ export interface RecordingCard {
   summary: RecordingSummary;
   epochs: RecordedEpoch[];
   about: About | undefined;
+  /** By the ticket that the exam's owner signed; what the recorder tells of itself counts for nothing here. */
+  accommodations: Accommodations;
   records: EventRecord[];
   /** Parts that could not be read, in words. */
   problems: string[];
@@ -94,6 +104,8 @@ export class Desk {
   readonly #api: Api;
   #keys: KeyFileContents | undefined;
   readonly #opened = new Map<string, Promise<OpenedRecording>>();
+  /** What was seen of the log, here and on this service's other pages. */
+  #shelf = shelfOf(null, () => undefined);
 
   constructor(url: string) {
     this.#api = new Api({ url });
@@ -221,10 +233,19 @@ export class Desk {
   }
 
   // ---- one recording -----------------------------------------------------------------------------------------------------
-  /** Opens it for review, which the log says; once for as long as the key is unlocked. */
-  async open(recordingId: string, examId: string, ownerHashB64: string): Promise<RecordingCard> {
+  /**
+   * Opens it for review, which the log says; once for as long as the key is unlocked. Throws `log` where the log does not go on from
+   * `seen`; `onSeen` is told what is to be remembered.
+   */
+  async open(
+    recordingId: string,
+    { examId, ownerHashB64 }: Pick<ExamCard, 'examId' | 'ownerHashB64'>,
+    seen: SeenLog | null,
+    onSeen: (log: SeenLog) => void,
+  ): Promise<RecordingCard> {
     let opening = this.#opened.get(recordingId);
     if (!opening) {
+      this.#shelf = shelfOf(seen, onSeen);
       opening = this.#open(recordingId, { examId, ownerHash: fromBase64Url(ownerHashB64) });
       opening.catch(() => this.#opened.delete(recordingId));
       this.#opened.set(recordingId, opening);
@@ -287,6 +308,7 @@ export class Desk {
     const { verdict } = await exportCaseFile({
       ...{ api: this.#api, recordingId, key: this.#unlocked().decryptionKey, folder: told },
       pins: { examId: exam.examId, ownerHash: fromBase64Url(exam.ownerHashB64) },
+      watch: watchLog(this.#api, this.#shelf),
     });
     const nowMs = this.#api.environment.clock.now();
     return {
@@ -329,6 +351,7 @@ export class Desk {
       toKeyId,
       decryptionKey,
       signer: identity.signer,
+      watch: watchLog(this.#api, this.#shelf),
     });
   }
 
@@ -344,9 +367,20 @@ export class Desk {
     const { decryptionKey: key } = this.#unlocked();
     const keyIdB64 = toBase64Url(key.keyId);
     const source = new ApiSource({ api: this.#api, recordingId, keyIdB64, purpose: 'review' });
-    const reader = await RecordingReader.open({ source, pins, key, nowMs: this.#api.environment.clock.now() });
+    const watch = watchLog(this.#api, this.#shelf);
+    const reader = await RecordingReader.open({
+      ...{ source, pins, key, watch },
+      nowMs: this.#api.environment.clock.now(),
+    });
     const { recording: summary } = await source.released();
-    const card: RecordingCard = { summary, epochs: [], about: undefined, records: [], problems: [] };
+    const card: RecordingCard = {
+      summary,
+      epochs: [],
+      about: undefined,
+      accommodations: parseAccommodations(''),
+      records: [],
+      problems: [],
+    };
     for (const { epoch, checked, tracks } of reader.epochs) {
       if (!checked) {
         card.problems.push(`Epoch ${epoch} does not verify, and is not shown.`);
@@ -359,6 +393,8 @@ export class Desk {
         })),
       );
       card.epochs.push({ epoch, clientMs: checked.open.clientMs, tracks: told });
+      // Every epoch has the same ticket, or is refused.
+      card.accommodations = readAccommodations(checked.accommodations, card.problems);
       card.about ??= await readAbout(reader, epoch, card.problems);
       for (const { track, kind } of tracks) {
         if (kind === EVENTS) card.records.push(await readEvents(reader, epoch, track, card.problems));
@@ -412,6 +448,15 @@ export class Desk {
   #unlocked(): KeyFileContents {
     if (!this.#keys) throw new ClientError('no-key', 'the key is locked');
     return this.#keys;
+  }
+}
+
+function readAccommodations(json: string, problems: string[]): Accommodations {
+  try {
+    return parseAccommodations(json);
+  } catch {
+    problems.push('The accommodations in this seat’s ticket cannot be read; none is taken into account.');
+    return parseAccommodations('');
   }
 }
 

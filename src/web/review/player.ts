@@ -11,6 +11,8 @@ const TICK_MS = 50;
 const DRIFT_MS = 30;
 /** Beyond this it is set, not helped. */
 const FAR_MS = 400;
+/** Devices give their first picture and sound a moment after a recording was opened; later than so, it is an absence and is shown as one. */
+const LATE_MS = 3000;
 /** A step of speed that nobody hears. */
 const NUDGE = 0.06;
 const HAVE_FUTURE_DATA = 3;
@@ -128,6 +130,7 @@ export class Player {
       else if (this.#strayed.delete(stream)) stream.element.currentTime = positionMs / 1000;
       isWaiting ||= state === 'waiting' || (state === 'ready' && !this.#isPrepared(stream, positionMs));
     }
+    if (positionMs === 0 && !this.#clock.isPlaying && ![...states.values()].includes('waiting')) this.#begin();
     this.#clock.hold(isWaiting);
     const isRunning = this.#clock.isPlaying && !isWaiting;
     for (const stream of this.#streams) {
@@ -136,6 +139,13 @@ export class Player {
     }
     const { rate, isPlaying, isHeld } = this.#clock;
     this.#onTick({ positionMs: this.positionMs, rate, isPlaying, isWaiting: isHeld, tracks: states });
+  }
+
+  /** From the very beginning to where every track that begins has begun. */
+  #begin(): void {
+    const begins = this.#streams.map(({ beginMs }) => beginMs ?? 0).filter((beginMs) => beginMs <= LATE_MS);
+    const begin = Math.ceil(Math.max(0, ...begins));
+    if (begin > 0) this.#jump(begin);
   }
 
   #jump(positionMs: number): void {

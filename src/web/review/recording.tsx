@@ -1,5 +1,6 @@
 /** One recording: seen, heard, read, verified, decided. */
 import { useEffect, useMemo, useState } from 'preact/hooks';
+import { recallNewest, rememberNewest } from '../parts/log-memory.ts';
 import { Panel } from '../parts/panel.tsx';
 import { LiveRegion, Status } from '../parts/status.tsx';
 import { AboutFacts } from './about-facts.tsx';
@@ -73,15 +74,14 @@ function OpenRecording({
   useEffect(
     () =>
       void task.run(async () => {
-        setCard(await desk.open(recordingId, exam.examId, exam.ownerHashB64));
+        setCard(await desk.open(recordingId, exam, recallNewest(), rememberNewest));
       }),
     [recordingId],
   );
   const opened = useMemo<Opened | undefined>(() => {
     if (!card) return undefined;
     const timeline = layOut(card.epochs);
-    const ignored = card.about?.accommodations?.['flags_ignored'];
-    const marks = marksOf(card.records, timeline, typeof ignored === 'string' ? ignored.split(',') : []);
+    const marks = marksOf(card.records, timeline, card.accommodations.flagsIgnored);
     return { desk, exam, card, recordingId, timeline, marks, sound: soundOf(card.records, timeline) };
   }, [card]);
   const notes = useNotes(opened);

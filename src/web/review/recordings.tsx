@@ -5,6 +5,7 @@ import type { RecordingSummary } from '../../../schema/api.ts';
 import { Button } from '../parts/button.tsx';
 import { Dialog } from '../parts/dialog.tsx';
 import { SelectField, TextField } from '../parts/field.tsx';
+import { recallNewest, rememberNewest } from '../parts/log-memory.ts';
 import { Progress } from '../parts/progress.tsx';
 import { LiveRegion, Status } from '../parts/status.tsx';
 import { Table } from '../parts/table.tsx';
@@ -52,7 +53,7 @@ export function Recordings({ desk, exam }: { desk: DeskCalls; exam: ExamCard }) 
     for (const [index, { recording_id: id }] of readable.entries()) {
       setProgress({ done: index, most: readable.length, failed });
       try {
-        const card = await desk.open(id, exam.examId, exam.ownerHashB64);
+        const card = await desk.open(id, exam, recallNewest(), rememberNewest);
         const { notes } = await desk.notes(id);
         found.set(id, describe(card, decisionsOf(notes)));
         setRead(new Map(found));
@@ -217,8 +218,7 @@ function search(read: ReadonlyMap<string, Read>, query: string): { id: string; n
 
 function describe(card: RecordingCard, decisions: Map<string, Decision>): Read {
   const timeline = layOut(card.epochs);
-  const ignored = card.about?.accommodations?.['flags_ignored'];
-  const marks = marksOf(card.records, timeline, typeof ignored === 'string' ? ignored.split(',') : []);
+  const marks = marksOf(card.records, timeline, card.accommodations.flagsIgnored);
   return { marks, name: card.about?.name ?? card.summary.recording_id, decisions };
 }
 

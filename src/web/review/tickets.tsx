@@ -1,5 +1,6 @@
 /** Seat tickets: one link a student, signed here, saved as CSV. The service sees none of them before it is used. */
 import { useState } from 'preact/hooks';
+import { misspelled } from '../../../schema/events.ts';
 import { TextField } from '../parts/field.tsx';
 import { Progress } from '../parts/progress.tsx';
 import { LiveRegion } from '../parts/status.tsx';
@@ -27,6 +28,8 @@ export function Tickets({ desk, exam }: { desk: DeskCalls; exam: ExamCard }) {
     if (!Number.isInteger(most) || most < 1 || most > MOST_TICKETS)
       throw new Error(`expected 1 to ${MOST_TICKETS} tickets`);
     const exceptions = readExceptions(special);
+    const unknown = [...exceptions.values()].flatMap(misspelled);
+    if (unknown.length > 0) throw new Error(`nobody would follow ${unknown.join(', ')}: look at the spelling`);
     const width = Math.max(4, String(most).length);
     const seats = Array.from({ length: most }, (_, index): Seat => {
       const seat = String(index + 1).padStart(width, '0');
@@ -61,7 +64,7 @@ export function Tickets({ desk, exam }: { desk: DeskCalls; exam: ExamCard }) {
       <TextAreaField
         label="Exceptions for single seats"
         hint={
-          'One line a seat: its number, then what is granted, e.g. 7 {"extra_minutes":30,"tracks_off":"webcam"}. No names, no diagnoses: the service sees a ticket when it is used.'
+          'One line a seat: its number, then what is granted, e.g. 7 {"extra_minutes":30,"tracks_off":"webcam","flags_ignored":"focus_lost"}. No names, no diagnoses: the service sees a ticket when it is used.'
         }
         rows={3}
         value={special}

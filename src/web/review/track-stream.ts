@@ -5,7 +5,7 @@
 import type { Bytes } from '../../../crypto/format/bytes.ts';
 import { Mutex } from '../../client/turns.ts';
 import type { Timeline } from './timeline.ts';
-import { mimeOf, readWebmInit, type WebmInit } from './webm-init.ts';
+import { kindsOf, mimeOf, readWebmInit, type WebmInit } from './webm-init.ts';
 
 export interface MediaFeed {
   /** The chunk that a moment of an epoch's media time falls into; undefined for an empty track. */
@@ -67,12 +67,15 @@ export class TrackStream {
   readonly #feed: MediaFeed;
   readonly #stretches: Stretch[];
   readonly #onFailure: (error: unknown) => void;
-  readonly #source = new MediaSource();
-  readonly #url = URL.createObjectURL(this.#source);
+  readonly #durationMs: number;
+  #source = new MediaSource();
+  #url = URL.createObjectURL(this.#source);
   readonly #inits = new Map<number, Promise<WebmInit>>();
   readonly #turns = new Mutex();
   #buffer: SourceBuffer | undefined;
   #mime = '';
+  /** Whether the buffer has picture, sound or both. */
+  #kinds = '';
   /** Index of the stretch whose init segment and offset the buffer has. */
   #tuned: number | undefined;
   #run: Run | undefined;
@@ -91,10 +94,19 @@ export class TrackStream {
     );
     element.preservesPitch = true;
     element.addEventListener('error', this.#onElementError);
-    this.#source.addEventListener('sourceopen', () => (this.#source.duration = timeline.endMs / 1000 + 1), {
-      once: true,
+    this.#durationMs = timeline.endMs + 1000;
+    void this.#show();
+  }
+
+  /** Gives the element its source; resolves when that takes media. */
+  async #show(): Promise<void> {
+    const source = this.#source;
+    const opened = new Promise((resolve) => {
+      source.addEventListener('sourceopen', resolve, { once: true });
     });
-    element.src = this.#url;
+    this.element.src = this.#url;
+    await opened;
+    source.duration = this.#durationMs / 1000;
   }
 
   close(): void {
@@ -103,6 +115,11 @@ export class TrackStream {
     this.element.removeAttribute('src');
     this.element.load();
     URL.revokeObjectURL(this.#url);
+  }
+
+  /** Where what the browser holds begins, ms on the line; undefined where it holds nothing. */
+  get beginMs(): number | undefined {
+    return this.#ranges()[0]?.startMs;
   }
 
   /** Media time that the browser holds, ms. */
@@ -171,7 +188,10 @@ export class TrackStream {
     if (typeof next === 'object') run.ahead = { place: next, chunk: this.#fetch(next) };
     if (chunk && chunk.bytes.length > 0) {
       const isTaken = await this.#turns.run(() => this.#append(run, place, chunk.bytes));
-      if (!isTaken) return false;
+      if (!isTaken) {
+        run.ahead = { place, chunk: Promise.resolve(chunk) };
+        return false;
+      }
     }
     run.place = next;
     const [first] = this.#ranges();
@@ -214,10 +234,18 @@ export class TrackStream {
   }
 
   // ---- the buffer: one operation at a time ------------------------------------------------------------------------------
-  /** Whether it was taken; false where the buffer is full of what is still to be seen. */
+  /** Whether it was taken; false where the buffer is full of what is still to be seen, or has to be another one after that. */
   async #append(run: Run, place: Place, bytes: Bytes): Promise<boolean> {
     const { init, codecs } = await this.#initOf(place);
     if (this.#run !== run) return false;
+    const kinds = kindsOf(codecs);
+    if (this.#buffer && kinds !== this.#kinds) {
+      const { startMs } = this.#stretches[place.stretch]!;
+      if (this.#positionMs < startMs) return false;
+      await this.#renew();
+      run.fromMs = Math.max(run.fromMs, startMs);
+    }
+    this.#kinds = kinds;
     const buffer = this.#tune(place.stretch, mimeOf(codecs));
     try {
       if (this.#tuned !== place.stretch && place.seq > 0)
@@ -246,6 +274,17 @@ export class TrackStream {
       this.#buffer.timestampOffset = this.#stretches[stretch]!.startMs / 1000;
     }
     return this.#buffer;
+  }
+
+  /** A source never changes whether it has picture, sound or both (W3C MSE 3.5.8): an epoch that has others begins with a new one. */
+  async #renew(): Promise<void> {
+    URL.revokeObjectURL(this.#url);
+    this.#source = new MediaSource();
+    this.#url = URL.createObjectURL(this.#source);
+    this.#buffer = undefined;
+    this.#mime = '';
+    this.#tuned = undefined;
+    await this.#show();
   }
 
   #initOf({ stretch }: Place): Promise<WebmInit> {

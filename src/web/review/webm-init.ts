@@ -48,6 +48,14 @@ export function readWebmInit(bytes: Bytes): WebmInit | undefined {
 
 /** What `addSourceBuffer` is given: video where any of the codecs is. */
 export function mimeOf(codecs: readonly string[]): string {
-  const isAudio = codecs.every((codec) => codec === 'opus' || codec === 'vorbis');
-  return `${isAudio ? 'audio' : 'video'}/webm; codecs="${codecs.join(',')}"`;
+  return `${codecs.every(isSound) ? 'audio' : 'video'}/webm; codecs="${codecs.join(',')}"`;
+}
+
+/** `picture`, `sound`, or both in the order of the stream. */
+export function kindsOf(codecs: readonly string[]): string {
+  return codecs.map((codec) => (isSound(codec) ? 'sound' : 'picture')).join();
+}
+
+function isSound(codec: string): boolean {
+  return codec === 'opus' || codec === 'vorbis';
 }

@@ -2,7 +2,7 @@
  * A Safe Exam Browser configuration that starts at an exam link, unencrypted: gzip("plnd" || gzip(plist)), as
  * https://safeexambrowser.org/developer/seb-file-format.html has it. Key names: https://safeexambrowser.org/developer/seb-config-key.html
  */
-import { concat, utf8, type Bytes } from '../../../crypto/format/bytes.ts';
+import { concat, utf8, type Bytes } from '../../crypto/format/bytes.ts';
 
 export async function sebFile(examLink: string): Promise<Bytes> {
   return gzip(concat(utf8('plnd'), await gzip(utf8(plist(examLink)))));

@@ -3,6 +3,7 @@
  * whoever looked before: the more people look, the less can be rewritten.
  */
 import { z } from 'zod';
+import type { CheckpointShelf } from '../../client/pinning.ts';
 
 const KEY = 'zeroreel.log';
 const memorySchema = z.object({ vkey: z.string(), checkpoints: z.array(z.string()) });
@@ -32,4 +33,35 @@ export function remember({ vkey, checkpoint }: { vkey: string; checkpoint: strin
 
 export function forget(): void {
   localStorage.removeItem(KEY);
+}
+
+/** A log and the newest checkpoint that was seen of it: what a page and its worker, which has no storage of its own, tell each other. */
+export interface SeenLog {
+  vkey: string;
+  /** A signed note. */
+  note: string;
+}
+
+export function recallNewest(): SeenLog | null {
+  const memory = recall();
+  const note = memory?.checkpoints.at(-1);
+  return memory && note !== undefined ? { vkey: memory.vkey, note } : null;
+}
+
+/** Another log than the one that is remembered is not: the compliance page asks its reader about that. */
+export function rememberNewest({ vkey, note }: SeenLog): void {
+  const memory = recall();
+  if (memory === undefined || memory.vkey === vkey) remember({ vkey, checkpoint: note });
+}
+
+/** One log's shelf: what was seen before, and who is told what is seen now. */
+export function shelfOf(before: SeenLog | null, onSeen: (log: SeenLog) => void): CheckpointShelf {
+  let seen = before;
+  return {
+    read: async (vkey) => (seen?.vkey === vkey ? seen.note : null),
+    write: async (vkey, note) => {
+      seen = { vkey, note };
+      onSeen(seen);
+    },
+  };
 }
