@@ -1,7 +1,7 @@
 /** What this device must have before anything is recorded, each with what to do where it is missing. */
 import type { Tone } from '../parts/status.tsx';
 import type { ExamView } from './messages.ts';
-import { moment } from './words.ts';
+import { deadlineText } from '../parts/instant.ts';
 
 export interface Check {
   name: string;
@@ -46,11 +46,12 @@ export function checkTime({ notBeforeMs, notAfterMs }: ExamView, nowMs: number):
     return {
       name,
       tone: 'bad',
-      words: `This exam can be recorded from ${moment(notBeforeMs)}. Load this page again then. ${clock}`,
+      words: `This exam can be recorded from ${deadlineText(notBeforeMs)}. Load this page again then. ${clock}`,
     };
   }
-  if (nowMs >= notAfterMs) return { name, tone: 'bad', words: `This exam could be begun until ${moment(notAfterMs)}.` };
-  return { name, tone: 'good', words: `This exam can be begun until ${moment(notAfterMs)}.` };
+  if (nowMs >= notAfterMs)
+    return { name, tone: 'bad', words: `This exam could be begun until ${deadlineText(notAfterMs)}.` };
+  return { name, tone: 'good', words: `This exam can be begun until ${deadlineText(notAfterMs)}.` };
 }
 
 export function checkNetwork(roundTripMs: number): Check {

@@ -5,7 +5,7 @@ import { saveBlob } from '../parts/saving.ts';
 import { AtLimit } from './closing.tsx';
 import type { ExamView, ReceiptView } from './messages.ts';
 import { QrCode } from './qr.tsx';
-import { moment } from './words.ts';
+import { deadlineText } from '../parts/instant.ts';
 
 /** Everything is stored and closed: the receipt. */
 export function Done({ receipt, exam, isAtLimit }: { receipt: ReceiptView; exam: ExamView; isAtLimit: boolean }) {
@@ -16,7 +16,7 @@ export function Done({ receipt, exam, isAtLimit }: { receipt: ReceiptView; exam:
         <p>
           <strong>Everything is stored. It is safe to close this page.</strong>
         </p>
-        <p>It will be destroyed by {moment(receipt.deleteByMs)}.</p>
+        <p>It will be destroyed by {deadlineText(receipt.deleteByMs)}.</p>
       </Status>
       <Panel heading="Your receipt">
         <div class="columns">
@@ -29,7 +29,7 @@ export function Done({ receipt, exam, isAtLimit }: { receipt: ReceiptView; exam:
               <dt>Recording</dt>
               <dd class="mono">{receipt.recordingId}</dd>
               <dt>To be destroyed</dt>
-              <dd>{moment(receipt.deleteByMs)}</dd>
+              <dd>{deadlineText(receipt.deleteByMs)}</dd>
               <dt>Questions</dt>
               <dd>{exam.contact || 'your instructor'}</dd>
             </dl>

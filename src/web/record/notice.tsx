@@ -2,7 +2,7 @@
 import { Table } from '../parts/table.tsx';
 import type { RuleName } from '../../../schema/events.ts';
 import type { ExamView, TrackView } from './messages.ts';
-import { moment } from './words.ts';
+import { deadlineText } from '../parts/instant.ts';
 
 const CAPTURED: Readonly<Record<TrackView['kind'], string>> = {
   webcam: 'the picture of your camera',
@@ -84,8 +84,8 @@ export function Notice({ exam, deleteByMs }: NoticeProps) {
         <p>
           {exam.isPractice ? '24 hours' : `${exam.retentionDays} days`} after it begins.{' '}
           {deleteByMs === null ? 'If you begin now: ' : 'Yours: '}
-          <strong>{moment(deleteByMs ?? Date.now() + lifeMs)}</strong>, or earlier. You get a receipt with the exact
-          moment, and can check with it that it was destroyed.
+          <strong>{deadlineText(deleteByMs ?? Date.now() + lifeMs)}</strong>, or earlier. You get a receipt with the
+          exact moment, and can check with it that it was destroyed.
         </p>
       </div>
       {exam.rules.length > 0 && (

@@ -58,7 +58,9 @@ export function PhotoOfId({ camera, isCameraRecorded, limits, photo, onTaken }: 
       {trouble !== '' && <Status tone="bad">{trouble}</Status>}
       <div class="row">
         {!source && !isCameraRecorded ? (
-          <Button onPress={() => void turnOn()}>Turn the camera on for the photo</Button>
+          <Button onPress={() => void turnOn()}>
+            {photo ? 'Turn the camera on for another photo' : 'Turn the camera on for the photo'}
+          </Button>
         ) : (
           <Button
             unavailable={source ? undefined : 'allow the camera first'}

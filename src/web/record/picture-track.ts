@@ -3,6 +3,7 @@ import type { CaptureSource } from '../../../schema/events.ts';
 import { ClusterStream, type StreamCodec } from './cluster-stream.ts';
 import type { MediaQueue } from './media-queue.ts';
 import type { PageEvent } from './messages.ts';
+import { SourceReader } from './source-reader.ts';
 import { PictureWatch } from './picture-watch.ts';
 
 export interface PictureFormat {
@@ -41,8 +42,8 @@ export class PictureTrack {
   readonly watch = new PictureWatch();
   readonly #options: PictureOptions;
   readonly #stream: ClusterStream;
+  readonly #reader: SourceReader<VideoFrame>;
   #encoder: VideoEncoder | undefined;
-  #reader: ReadableStreamDefaultReader<VideoFrame> | undefined;
   #size = '';
   #newest: VideoFrame | undefined;
   #encodedMs = -Infinity;
@@ -54,10 +55,11 @@ export class PictureTrack {
   #counts = { sinceMs: 0, encoded: 0, dropped: 0 };
   /** When frames were captured, by the source's clock, ms, since the last measure. */
   #arrivals: number[] = [];
-  #isEnded = false;
 
   constructor(options: PictureOptions) {
     this.#options = options;
+    const { onEnded, onFailure } = options;
+    this.#reader = new SourceReader({ take: (value) => this.#take(value), onEnded, onFailure });
     const { format, queue } = options;
     // A little less than the key frames' distance, so that rounding never skips one.
     this.#stream = new ClusterStream(format.codec, format.keyFrameMs * 0.9, (cluster) => {
@@ -67,26 +69,8 @@ export class PictureTrack {
 
   /** Reads until the stream ends; a later stream takes the place of the one before. */
   async attach(frames: ReadableStream<VideoFrame>): Promise<void> {
-    await this.#reader?.cancel().catch(() => undefined);
-    const reader = frames.getReader();
-    this.#reader = reader;
     this.watch.forget();
-    void this.#read(reader);
-  }
-
-  async #read(reader: ReadableStreamDefaultReader<VideoFrame>): Promise<void> {
-    const { onEnded, onFailure } = this.#options;
-    try {
-      for (;;) {
-        const { done, value } = await reader.read();
-        if (done) break;
-        await this.#take(value);
-        if (this.#isEnded) break;
-      }
-      if (this.#reader === reader && !this.#isEnded) onEnded();
-    } catch (error) {
-      if (this.#reader === reader && !this.#isEnded) onFailure(error);
-    }
+    await this.#reader.attach(frames);
   }
 
   async #take(frame: VideoFrame): Promise<void> {
@@ -109,7 +93,7 @@ export class PictureTrack {
 
   /** Nothing may be kept: of a pause, or after the end. */
   #isSilent(): boolean {
-    return this.#pausedMs !== undefined || this.#isEnded;
+    return this.#pausedMs !== undefined || this.#reader.isEnded;
   }
 
   /** A source may give more than was asked for, and unevenly: what is left of one interval counts for the next. */
@@ -158,8 +142,7 @@ export class PictureTrack {
   }
 
   async end(): Promise<void> {
-    this.#isEnded = true;
-    await this.#reader?.cancel().catch(() => undefined);
+    await this.#reader.end();
     this.#newest?.close();
     if (this.#encoder?.state === 'configured') await this.#encoder.flush();
     if (this.#encoder?.state !== 'closed') this.#encoder?.close();

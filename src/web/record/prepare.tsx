@@ -14,7 +14,8 @@ import type { Preparation } from './page.tsx';
 import { PhotoOfId } from './photo.tsx';
 import { Preview } from './preview.tsx';
 import { sebFile } from '../../client/seb-file.ts';
-import { moment, size } from './words.ts';
+import { deadlineText } from '../parts/instant.ts';
+import { size } from './words.ts';
 
 export interface PrepareProps {
   look: Look;
@@ -94,7 +95,7 @@ export function Prepare({ look, link, roundTripMs, onStart, onFinish }: PrepareP
             it stopped.{' '}
             {standing.waitingBytes > 0 &&
               `${size(standing.waitingBytes)} wait on this device, encrypted, and go up when you continue.`}
-            {standing.openedMs !== null && ` It began on ${moment(standing.openedMs)}.`}
+            {standing.openedMs !== null && ` It began on ${deadlineText(standing.openedMs)}.`}
           </p>
           <div class="row">
             <Button onPress={onFinish}>End it here and send what was recorded</Button>

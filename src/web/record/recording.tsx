@@ -12,7 +12,8 @@ import type { ExamView, RecorderCalls, Started } from './messages.ts';
 import { watchPage } from './page-watch.ts';
 import { Preview } from './preview.tsx';
 import type { RecorderState } from './use-recorder.ts';
-import { moment, size } from './words.ts';
+import { deadlineText } from '../parts/instant.ts';
+import { size } from './words.ts';
 
 export interface RecordingProps {
   calls: RecorderCalls;
@@ -153,7 +154,7 @@ export function Recording({
           <Uploading progress={progress} />
           <dl class="facts">
             <dt>To be destroyed</dt>
-            <dd>{moment(started.deleteByMs)}, or earlier</dd>
+            <dd>{deadlineText(started.deleteByMs)}, or earlier</dd>
             <dt>Recording</dt>
             <dd class="mono">{started.recordingId}</dd>
             {started.epoch > 0 && (
@@ -184,13 +185,15 @@ export function Recording({
           </div>
         </div>
       </Panel>
-      <Panel heading="What is seen and heard">
-        <div class="previews">
-          {[...sources.values()].map((captured) => (
-            <Preview key={captured.source} captured={captured} />
-          ))}
-        </div>
-      </Panel>
+      {sources.size > 0 && (
+        <Panel heading="What is seen and heard">
+          <div class="previews">
+            {[...sources.values()].map((captured) => (
+              <Preview key={captured.source} captured={captured} />
+            ))}
+          </div>
+        </Panel>
+      )}
       <Dialog
         heading="End the recording?"
         isOpen={isAsking}

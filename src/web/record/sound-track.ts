@@ -2,6 +2,7 @@
 import { ClusterStream } from './cluster-stream.ts';
 import type { MediaQueue } from './media-queue.ts';
 import type { PageEvent } from './messages.ts';
+import { SourceReader } from './source-reader.ts';
 import { SoundWatch } from './sound-watch.ts';
 
 export interface SoundOptions {
@@ -21,41 +22,24 @@ export class SoundTrack {
   readonly watch = new SoundWatch();
   readonly #options: SoundOptions;
   readonly #stream: ClusterStream;
+  readonly #reader: SourceReader<AudioData>;
   #encoder: AudioEncoder | undefined;
-  #reader: ReadableStreamDefaultReader<AudioData> | undefined;
   /** Media time minus the device's, ms. */
   #offsetMs = 0;
   #pausedMs: number | undefined;
-  #isEnded = false;
 
   constructor(options: SoundOptions) {
     this.#options = options;
+    const { onEnded, onFailure } = options;
+    this.#reader = new SourceReader({ take: (value) => this.#take(value), onEnded, onFailure });
     this.#stream = new ClusterStream('opus', CLUSTER_MS, (cluster) => {
       options.queue.add(cluster);
     });
   }
 
   async attach(sound: ReadableStream<AudioData>): Promise<void> {
-    await this.#reader?.cancel().catch(() => undefined);
-    const reader = sound.getReader();
-    this.#reader = reader;
     this.watch.forget();
-    void this.#read(reader);
-  }
-
-  async #read(reader: ReadableStreamDefaultReader<AudioData>): Promise<void> {
-    const { onEnded, onFailure } = this.#options;
-    try {
-      for (;;) {
-        const { done, value } = await reader.read();
-        if (done) break;
-        await this.#take(value);
-        if (this.#isEnded) break;
-      }
-      if (this.#reader === reader && !this.#isEnded) onEnded();
-    } catch (error) {
-      if (this.#reader === reader && !this.#isEnded) onFailure(error);
-    }
+    await this.#reader.attach(sound);
   }
 
   async #take(data: AudioData): Promise<void> {
@@ -90,7 +74,7 @@ export class SoundTrack {
 
   /** Nothing may be kept: of a pause, or after the end. */
   #isSilent(): boolean {
-    return this.#pausedMs !== undefined || this.#isEnded;
+    return this.#pausedMs !== undefined || this.#reader.isEnded;
   }
 
   /** A stretch of sound without a hole: an encoder counts samples, so a hole needs another one. */
@@ -123,8 +107,7 @@ export class SoundTrack {
   }
 
   async end(): Promise<void> {
-    this.#isEnded = true;
-    await this.#reader?.cancel().catch(() => undefined);
+    await this.#reader.end();
     await this.#endEncoder();
     await this.#stream.end();
     await this.#options.queue.settled();

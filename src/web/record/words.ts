@@ -1,10 +1,5 @@
-/** Times, sizes and refusals in plain words. */
+/** Lengths, sizes and refusals in plain words. */
 import type { Failure } from './messages.ts';
-
-/** Day and time with its zone: a deadline must not be guessed. */
-export function moment(ms: number): string {
-  return new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'short' }).format(ms);
-}
 
 export function duration(ms: number): string {
   const seconds = Math.floor(ms / 1000);

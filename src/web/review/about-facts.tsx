@@ -1,6 +1,6 @@
 import type { Accommodations } from '../../../schema/events.ts';
 import type { Opened } from './recording.tsx';
-import { formatTime } from './words.ts';
+import { instantText } from '../parts/instant.ts';
 
 /** What the recorder told the readers; the service never had any of it. */
 export function AboutFacts({ opened: { card, recordingId, exam } }: { opened: Opened }) {
@@ -16,9 +16,9 @@ export function AboutFacts({ opened: { card, recordingId, exam } }: { opened: Op
       <dt>Recording</dt>
       <dd class="mono">{recordingId}</dd>
       <dt>Began</dt>
-      <dd>{formatTime(summary.opened_ms)}</dd>
+      <dd>{instantText(summary.opened_ms)}</dd>
       <dt>Ended</dt>
-      <dd>{summary.ended_ms === null ? 'not ended' : formatTime(summary.ended_ms)}</dd>
+      <dd>{summary.ended_ms === null ? 'not ended' : instantText(summary.ended_ms)}</dd>
       <dt>Parts</dt>
       <dd>
         {summary.epochs === 1
@@ -46,7 +46,7 @@ export function AboutFacts({ opened: { card, recordingId, exam } }: { opened: Op
         </>
       )}
       <dt>Destroyed by</dt>
-      <dd>{formatTime(summary.delete_by_ms)}</dd>
+      <dd>{instantText(summary.delete_by_ms)}</dd>
       <dt>Opened by readers</dt>
       <dd>{summary.releases === 1 ? 'once, which is now' : `${summary.releases} times`}</dd>
     </dl>

@@ -12,7 +12,8 @@ import { Recordings } from './recordings.tsx';
 import { trustedOwners, trustOwner } from './settings.ts';
 import { FailureNote, useTask } from '../parts/task.tsx';
 import { Tickets } from './tickets.tsx';
-import { formatTime } from './words.ts';
+import { instantText } from '../parts/instant.ts';
+
 import { kindName } from './new-exam.tsx';
 
 /** An exam as the page needs it, read once; `onChange` after its policy was changed. */
@@ -73,7 +74,7 @@ export function Exam({ desk, examId }: { desk: DeskCalls; examId: string }) {
             <dl class="facts">
               <dt>May begin</dt>
               <dd>
-                {formatTime(policy.not_before)} to {formatTime(policy.not_after)}
+                {instantText(policy.not_before)} to {instantText(policy.not_after)}
               </dd>
               <dt>Kept for</dt>
               <dd>{policy.practice ? '24 hours: a practice exam' : `${policy.retention_days} days, then destroyed`}</dd>

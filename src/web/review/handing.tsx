@@ -5,7 +5,7 @@ import { SelectField } from '../parts/field.tsx';
 import { Panel } from '../parts/panel.tsx';
 import { Progress } from '../parts/progress.tsx';
 import { LiveRegion, Status } from '../parts/status.tsx';
-import { TextAreaField } from './more-fields.tsx';
+import { ColleagueField, useColleague } from './colleague.tsx';
 import type { Opened } from './recording.tsx';
 import { saveBlob } from '../parts/saving.ts';
 import { FailureNote, useTask } from '../parts/task.tsx';
@@ -142,19 +142,15 @@ function CaseExport({ opened: { desk, recordingId, exam, timeline } }: { opened:
 }
 
 function Grant({ opened: { desk, exam, recordingId } }: { opened: Opened }) {
-  const [line, setLine] = useState('');
-  const [found, setFound] = useState<{ label: string; identityFingerprint: string }>();
+  const colleague = useColleague(desk);
   const [told, setTold] = useState('');
   const task = useTask();
   const go = async (): Promise<void> => {
     setTold('');
-    if (!found) {
-      setFound(await desk.describe(line));
-      return;
-    }
+    const line = await colleague.confirm();
+    if (line === undefined) return;
     const epochs = await desk.grant(recordingId, exam, line);
-    setFound(undefined);
-    setLine('');
+    colleague.clear();
     setTold(
       `Given: ${epochs === 1 ? 'the whole recording' : `all ${epochs} parts of the recording`}. Your colleague can open it now.`,
     );
@@ -172,26 +168,10 @@ function Grant({ opened: { desk, exam, recordingId } }: { opened: Opened }) {
           For a colleague whom the exam’s owner has added as a reader after this recording began. It is logged, and
           cannot be taken back.
         </p>
-        <TextAreaField
-          label="Public line of the colleague"
-          hint="zrpq1… zrid1… and a name."
-          value={line}
-          onChange={(value) => {
-            setLine(value);
-            setFound(undefined);
-          }}
-        />
-        {found && (
-          <dl class="facts">
-            <dt>Name</dt>
-            <dd>{found.label || 'none given'}</dd>
-            <dt>Fingerprint</dt>
-            <dd class="mono">{found.identityFingerprint}</dd>
-          </dl>
-        )}
+        <ColleagueField label="Public line of the colleague" colleague={colleague} />
         <div class="row">
           <button type="submit" class="button" aria-disabled={task.isBusy ? 'true' : undefined}>
-            {found ? 'The fingerprint is the same: give it' : 'Show the fingerprint'}
+            {colleague.found ? 'The fingerprint is the same: give it' : 'Show the fingerprint'}
           </button>
         </div>
         <LiveRegion isShown>{told}</LiveRegion>

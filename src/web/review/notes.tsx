@@ -12,7 +12,7 @@ import { TextAreaField } from './more-fields.tsx';
 import type { Opened } from './recording.tsx';
 import { FailureNote, useTask, type Task } from '../parts/task.tsx';
 import { formatMoment } from './timeline.ts';
-import { formatTime } from './words.ts';
+import { instantText } from '../parts/instant.ts';
 
 export interface Notes {
   read: ReadNotes;
@@ -104,7 +104,7 @@ export function NoteList({ opened, notes }: { opened: Opened; notes: readonly Re
         const mark = note.mark === null ? undefined : marks.get(note.mark);
         return (
           <li key={`${note.by}/${note.at}/${note.mark ?? ''}`}>
-            <strong>{authorOf(opened, note.by)}</strong>, {formatTime(note.at)}
+            <strong>{authorOf(opened, note.by)}</strong>, {instantText(note.at)}
             {note.mark !== null &&
               `, on “${mark?.label ?? 'an event that is not here'}” at ${formatMoment(note.t ?? mark?.atMs ?? 0)}`}
             {note.kind !== 'note' && `: ${KIND_WORDS[note.kind]}`}

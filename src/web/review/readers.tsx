@@ -7,7 +7,7 @@ import { SelectField } from '../parts/field.tsx';
 import { Panel } from '../parts/panel.tsx';
 import { Table } from '../parts/table.tsx';
 import type { DeskCalls, ExamCard } from './desk.ts';
-import { TextAreaField } from './more-fields.tsx';
+import { ColleagueField, useColleague } from './colleague.tsx';
 import { FailureNote, useTask } from '../parts/task.tsx';
 
 const ROLE_WORDS = { 1: 'instructor', 2: 'administrator', 3: 'recovery key' } as const;
@@ -67,8 +67,7 @@ interface AddReaderProps {
 
 function AddReader({ desk, exam, isOpen, onClose, onAdded }: AddReaderProps) {
   const [role, setRole] = useState<RecipientRole>('instructor');
-  const [line, setLine] = useState('');
-  const [found, setFound] = useState<{ label: string; identityFingerprint: string }>();
+  const colleague = useColleague(desk);
   const task = useTask();
   return (
     <Dialog heading="Add a reader" isOpen={isOpen} onClose={onClose}>
@@ -77,13 +76,10 @@ function AddReader({ desk, exam, isOpen, onClose, onAdded }: AddReaderProps) {
         onSubmit={(event) => {
           event.preventDefault();
           void task.run(async () => {
-            if (!found) {
-              setFound(await desk.describe(line));
-              return;
-            }
+            const line = await colleague.confirm();
+            if (line === undefined) return;
             onAdded(await desk.addReader(exam.examId, role, line));
-            setFound(undefined);
-            setLine('');
+            colleague.clear();
             onClose();
           });
         }}
@@ -104,27 +100,11 @@ function AddReader({ desk, exam, isOpen, onClose, onAdded }: AddReaderProps) {
             setRole(value as RecipientRole);
           }}
         />
-        <TextAreaField
-          label="Public line"
-          hint="zrpq1… zrid1… and a name."
-          value={line}
-          onChange={(value) => {
-            setLine(value);
-            setFound(undefined);
-          }}
-        />
-        {found && (
-          <dl class="facts">
-            <dt>Name</dt>
-            <dd>{found.label || 'none given'}</dd>
-            <dt>Fingerprint</dt>
-            <dd class="mono">{found.identityFingerprint}</dd>
-          </dl>
-        )}
+        <ColleagueField label="Public line" colleague={colleague} />
         <FailureNote failure={task.failure} />
         <div class="row">
           <button type="submit" class="button primary" aria-disabled={task.isBusy ? 'true' : undefined}>
-            {found ? 'The fingerprint is the same: add this reader' : 'Show the fingerprint'}
+            {colleague.found ? 'The fingerprint is the same: add this reader' : 'Show the fingerprint'}
           </button>
           <Button onPress={onClose}>Cancel</Button>
         </div>

@@ -16,7 +16,8 @@ import { Report } from './report.tsx';
 import { FailureNote, useTask } from '../parts/task.tsx';
 import { layOut, type Timeline } from './timeline.ts';
 import { VerdictPanel, type Judged } from './verdict-panel.tsx';
-import { formatTime, STATES, timeLeft } from './words.ts';
+import { instantText } from '../parts/instant.ts';
+import { STATES, timeLeft } from './words.ts';
 
 export interface RecordingProps {
   desk: DeskCalls;
@@ -105,7 +106,7 @@ function OpenRecording({
       <div class="row spread">
         <h1>{about?.name ?? 'Recording without a name'}</h1>
         <p class="quiet">
-          {formatTime(summary.opened_ms)}; {STATES[summary.state]}; destroyed in{' '}
+          {instantText(summary.opened_ms)}; {STATES[summary.state]}; destroyed in{' '}
           {timeLeft(summary.delete_by_ms, Date.now())}
         </p>
       </div>

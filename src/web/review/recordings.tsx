@@ -17,7 +17,8 @@ import { DEFAULT_WEIGHTS, FLAG_TYPES, scoreOf, weightsLabel, type Weights } from
 import { keepWeights, keptWeights } from './settings.ts';
 import { FailureNote, useTask } from '../parts/task.tsx';
 import { formatMoment, layOut } from './timeline.ts';
-import { formatBytes, formatTime, STATES, timeLeft } from './words.ts';
+import { instantText } from '../parts/instant.ts';
+import { formatBytes, STATES, timeLeft } from './words.ts';
 
 interface Read {
   marks: Mark[];
@@ -148,7 +149,7 @@ export function Recordings({ desk, exam }: { desk: DeskCalls; exam: ExamCard }) 
             score?.total ?? 'not read',
             score ? flagsInWords(score.counts) : '',
             known ? decidedWords(known) : '',
-            formatTime(summary.opened_ms),
+            instantText(summary.opened_ms),
             summary.quota_reached === null ? STATES[summary.state] : `${STATES[summary.state]}, at its limit`,
             summary.releases === 0 ? 'never' : summary.releases === 1 ? 'once' : `${summary.releases} times`,
             GONE.has(summary.state) ? '' : timeLeft(summary.delete_by_ms, now),

@@ -11,7 +11,7 @@ import type { Opened } from './recording.tsx';
 import { keptWeights } from './settings.ts';
 import { formatMoment } from './timeline.ts';
 import { VerdictWords, type Judged } from './verdict-panel.tsx';
-import { formatTime } from './words.ts';
+import { instantText } from '../parts/instant.ts';
 
 export interface ReportProps {
   opened: Opened;
@@ -72,7 +72,7 @@ export function Report({ opened, judged, notes }: ReportProps) {
           <h3>Notes</h3>
           <NoteList opened={opened} notes={notes.read.notes} />
           <p class="quiet">
-            Printed {formatTime(Date.now())}. Recording {opened.recordingId}.
+            Printed {instantText(Date.now())}. Recording {opened.recordingId}.
           </p>
         </div>
       </Panel>
