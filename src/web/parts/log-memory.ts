@@ -42,10 +42,16 @@ export interface SeenLog {
   note: string;
 }
 
+/** The one of most entries, which is the newest of an honest log; a shorter one that was shown later makes nobody forget it. */
 export function recallNewest(): SeenLog | null {
   const memory = recall();
-  const note = memory?.checkpoints.at(-1);
+  const [note] = memory?.checkpoints.toSorted((a, b) => sizeOf(b) - sizeOf(a)) ?? [];
   return memory && note !== undefined ? { vkey: memory.vkey, note } : null;
+}
+
+/** Second line of a checkpoint (C2SP tlog-checkpoint). */
+function sizeOf(note: string): number {
+  return Number(note.split('\n', 2)[1]);
 }
 
 /** Another log than the one that is remembered is not: the compliance page asks its reader about that. */

@@ -222,7 +222,10 @@ export class TrackStream {
   /** Up to where a run has come. */
   #frontierMs(run: Run): number {
     if (run.place === 'end') return Infinity;
-    return run.place === 'unknown' ? run.fromMs : Math.max(run.fromMs, this.#ranges().at(-1)?.endMs ?? 0);
+    if (run.place === 'unknown') return run.fromMs;
+    // Before a stretch's first chunk all that came before has been fed, even if it ended a little earlier than its chunks said.
+    const beginMs = run.place.seq === 0 ? this.#stretches[run.place.stretch]!.startMs : 0;
+    return Math.max(run.fromMs, beginMs, this.#ranges().at(-1)?.endMs ?? 0);
   }
 
   #ranges(): { startMs: number; endMs: number }[] {
