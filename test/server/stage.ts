@@ -151,7 +151,6 @@ export interface StageOptions {
   log?: Logger;
   /** In workerd: the bucket is not looked at before the test does. On Node no start is refused in tests. */
   isLeftUnattested?: boolean;
-  clientAddressHeader?: string;
 }
 
 /** By the folder of a stage: where stages keep their rows that are told nothing else. */
@@ -192,7 +191,6 @@ export class Stage {
       dataDir,
       adminTokenFile: join(dataDir, 'admin.token'),
       ...(options.rateLimits && { rateLimits: options.rateLimits }),
-      ...(options.clientAddressHeader !== undefined && { clientAddressHeader: options.clientAddressHeader }),
       host: '127.0.0.1',
       port: 0,
       logOrigin: 'test.example/zeroreel',
@@ -315,7 +313,7 @@ const deployments = new Map<string, { worker: Promise<RunningWorker>; free: numb
 const ISOLATES = 2;
 
 async function inWorkerd(config: Config, clock: Clock, isLeftUnattested: boolean) {
-  const { dataDir, storage, bucket: name, logOrigin, publicUrl, rateLimits } = config;
+  const { dataDir, storage, bucket: name, logOrigin, publicUrl, rateLimits, clientAddressHeader } = config;
   let deployment = deployments.get(dataDir);
   if (!deployment) {
     const free = Array.from({ length: ISOLATES }, (_, index) => index);
@@ -340,7 +338,7 @@ async function inWorkerd(config: Config, clock: Clock, isLeftUnattested: boolean
     const settings = {
       ZEROREEL_PUBLIC_URL: publicUrl ?? '',
       ZEROREEL_RATE_LIMITS: rateLimits ? 'on' : 'off',
-      ZEROREEL_CLIENT_ADDRESS_HEADER: rateLimits?.clientAddressHeader ?? '',
+      ZEROREEL_CLIENT_ADDRESS_HEADER: clientAddressHeader ?? '',
     };
     const same = { clock, logOrigin, isolates: ISOLATES, settings, isLeftUnattested };
     if (storage.kind === 's3') {

@@ -10,7 +10,7 @@ import { type Answer, runtime, Stage } from '../stage.ts';
 
 let stage: Stage;
 beforeAll(async () => {
-  stage = await Stage.start({ rateLimits: 'on', clientAddressHeader: 'x-real-ip' });
+  stage = await Stage.start({ rateLimits: 'on', config: { clientAddressHeader: 'x-real-ip' } });
 });
 afterAll(() => stage.stop());
 

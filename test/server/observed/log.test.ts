@@ -43,7 +43,8 @@ beforeAll(async () => {
   proxy = await startProxy(embedded.endpoint);
   stage = await Stage.start({
     storage: { endpoint: proxy.endpoint, region: 'us-east-1', credentials, bucket: 'logged' },
-    rateLimits: { clientAddressHeader: 'x-real-ip' },
+    rateLimits: 'on',
+    config: { clientAddressHeader: 'x-real-ip' },
     log: openLog('trace', { write: (line) => void lines.push(line) }),
   });
   exam = await stage.exam({ changes: { title: 'Forensic Toxicology, resit of Grace Example' } });
