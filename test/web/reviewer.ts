@@ -41,6 +41,12 @@ export async function likeness(page: Page, shown: string, kind: 'webcam' | 'scre
   return page.evaluate(
     async ({ shown, original, offset }) => {
       const video = document.querySelector<HTMLVideoElement>(shown)!;
+      // Where it was just paused or set, the picture of its new moment is still on the way.
+      const drawn = () =>
+        new Promise((resolve) => {
+          requestAnimationFrame(resolve);
+        });
+      for (let still = 0; still < 3; still = video.seeking ? 0 : still + 1) await drawn();
       const reference = document.createElement('video');
       const bytes = Uint8Array.from(atob(original), (character) => character.charCodeAt(0));
       reference.src = URL.createObjectURL(new Blob([bytes], { type: 'video/webm' }));

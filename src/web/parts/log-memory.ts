@@ -2,20 +2,24 @@
  * What this browser has seen of the log before. A log that changes its key, or takes back what it once signed, is noticed by
  * whoever looked before: the more people look, the less can be rewritten.
  */
-import { z } from 'zod';
 import type { CheckpointShelf } from '../../client/pinning.ts';
 
 const KEY = 'zeroreel.log';
-const memorySchema = z.object({ vkey: z.string(), checkpoints: z.array(z.string()) });
-export type LogMemory = z.infer<typeof memorySchema>;
+
+export interface LogMemory {
+  vkey: string;
+  /** Signed notes. */
+  checkpoints: string[];
+}
 
 /** Enough to notice a rewritten past, little enough for any browser. */
 const MOST_CHECKPOINTS = 16;
 
 export function recall(): LogMemory | undefined {
   try {
-    const parsed = memorySchema.safeParse(JSON.parse(localStorage.getItem(KEY) ?? 'null'));
-    return parsed.success ? parsed.data : undefined;
+    const { vkey, checkpoints } = JSON.parse(localStorage.getItem(KEY) ?? '{}') as Partial<LogMemory>;
+    const isWhole = typeof vkey === 'string' && Array.isArray(checkpoints);
+    return isWhole ? { vkey, checkpoints: checkpoints.filter((note) => typeof note === 'string') } : undefined;
   } catch {
     return undefined; // storage that is switched off remembers nothing
   }
