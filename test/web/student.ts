@@ -70,7 +70,7 @@ export class Student {
 
   async start(): Promise<void> {
     await this.press(/^(?:Start|Continue) recording$/);
-    await this.page.getByRole('heading', { name: 'It is recording' }).waitFor({ timeout: 30_000 });
+    await this.page.getByRole('heading', { name: 'It is recording' }).waitFor({ timeout: 60_000 });
   }
 
   /** `N of M chunks stored`, as shown. */
