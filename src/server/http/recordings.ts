@@ -62,6 +62,7 @@ interface RecordingOptions {
   limiter?: Limiter | undefined;
   /** As `AppOptions` has it. */
   quotas?: Quotas | undefined;
+  /** As `AppOptions` has it. */
   addressOf?: (c: Context) => string | undefined;
 }
 

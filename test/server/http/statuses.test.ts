@@ -92,9 +92,9 @@ describe('whatever the route', () => {
   });
 
   test('a caller who calls too often, or whose body is too large or no JSON', async () => {
-    const limits = { limiter: { take: () => Promise.resolve(1000) }, addressOf: () => '192.0.2.1' };
+    const limited = { limiter: { take: () => Promise.resolve(1000) }, addressOf: () => '192.0.2.1' };
     for (const [name, { request }] of routeRows) {
-      await ask(name, stage.server.ports, { limits });
+      await ask(name, stage.server.ports, limited);
       if (!request) continue;
       const [method] = name.split(' ') as [string];
       const path = SAMPLES[name].path({ exam, recorder });
