@@ -64,12 +64,7 @@ export async function listen({ port, host, publicUrl, slowest = SLOWEST }: Liste
     serve: (app, watchers) => {
       const tracing = watchers?.tracing;
       if (watchers) server.prependListener('request', watchRequests(watchers.log, watchers.metrics));
-      handle = tracing
-        ? (request, env) =>
-            tracing.request({ method: request.method, path: new URL(request.url).pathname }, async () =>
-              app.fetch(request, env),
-            )
-        : app.fetch;
+      handle = tracing ? (request, env) => tracing.request(request, async () => app.fetch(request, env)) : app.fetch;
     },
     close: async () => {
       const cut = setTimeout(() => {

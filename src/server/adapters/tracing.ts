@@ -6,7 +6,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { context, type Context, type Span, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http';
 import { resourceFromAttributes } from '@opentelemetry/resources';
-import { BasicTracerProvider, BatchSpanProcessor, TraceIdRatioBasedSampler } from '@opentelemetry/sdk-trace-base';
+import { BasicTracerProvider, BatchSpanProcessor } from '@opentelemetry/sdk-trace-base';
 import type { Telemetry } from '../telemetry.ts';
 import { methodOf, routeOf } from './routes-of.ts';
 
@@ -20,8 +20,8 @@ export interface TracingOptions {
 export interface Tracing {
   /** Requests to the bucket, as children of what runs now. */
   telemetry: Pick<Telemetry, 'asked'>;
-  /** Runs the handler of a request in a span. */
-  request(request: { method: string; path: string }, handle: () => Promise<Response>): Promise<Response>;
+  /** Runs the handler of a request, of some of them in a span. */
+  request(request: Pick<Request, 'method' | 'url'>, handle: () => Promise<Response>): Promise<Response>;
   /** Runs a job in a span. */
   job<Result>(name: string, run: () => Promise<Result>): Promise<Result>;
   /** Sends what is gathered, as far as the collector takes it. */
@@ -35,13 +35,16 @@ export function openTracing({ url, ratio }: TracingOptions): Tracing {
   const exporter = new OTLPTraceExporter({ url, timeoutMillis: SEND_TIMEOUT_MS });
   const provider = new BasicTracerProvider({
     resource: resourceFromAttributes({ 'service.name': 'zeroreel' }),
-    sampler: new TraceIdRatioBasedSampler(ratio),
     spanProcessors: [new BatchSpanProcessor(exporter, { exportTimeoutMillis: SEND_TIMEOUT_MS })],
   });
   const tracer = provider.getTracer('zeroreel');
   const current = new AsyncLocalStorage<Context>();
+  let running = 0;
+  // A trace always begins here, so here is where it is chosen; what is not traced costs nothing.
+  const isChosen = () => Math.random() < ratio;
 
   const within = async <Result>(span: Span, work: () => Promise<Result>): Promise<Result> => {
+    running++;
     try {
       return await current.run(trace.setSpan(context.active(), span), work);
     } catch (error) {
@@ -49,6 +52,8 @@ export function openTracing({ url, ratio }: TracingOptions): Tracing {
       throw error;
     } finally {
       span.end();
+      // In Node 20 following a context costs every promise of the process, for as long as it is on.
+      if (--running === 0) current.disable();
     }
   };
 
@@ -67,9 +72,10 @@ export function openTracing({ url, ratio }: TracingOptions): Tracing {
         };
       },
     },
-    request: ({ method: given, path }, handle) => {
-      const method = methodOf(given);
-      const route = routeOf(method, path);
+    request: (asked, handle) => {
+      if (!isChosen()) return handle();
+      const method = methodOf(asked.method);
+      const route = routeOf(method, new URL(asked.url).pathname);
       const attributes = { 'http.request.method': method, 'http.route': route };
       const span = tracer.startSpan(`${method} ${route}`, { kind: SpanKind.SERVER, attributes });
       return within(span, async () => {
@@ -79,7 +85,8 @@ export function openTracing({ url, ratio }: TracingOptions): Tracing {
         return response;
       });
     },
-    job: (name, run) => within(tracer.startSpan(`job ${name}`, { kind: SpanKind.INTERNAL }), run),
+    job: (name, run) =>
+      isChosen() ? within(tracer.startSpan(`job ${name}`, { kind: SpanKind.INTERNAL }), run) : run(),
     close: () => provider.shutdown().catch(() => undefined),
   };
 }

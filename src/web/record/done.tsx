@@ -7,14 +7,27 @@ import type { ExamView, ReceiptView } from './messages.ts';
 import { QrCode } from './qr.tsx';
 import { deadlineText } from '../parts/instant.ts';
 
+interface DoneProps {
+  receipt: ReceiptView;
+  exam: ExamView;
+  isAtLimit: boolean;
+  /** Chunks that were recorded and that the service did not take any more. */
+  notTaken: number;
+}
+
 /** Everything is stored and closed: the receipt. */
-export function Done({ receipt, exam, isAtLimit }: { receipt: ReceiptView; exam: ExamView; isAtLimit: boolean }) {
+export function Done({ receipt, exam, isAtLimit, notTaken }: DoneProps) {
   return (
     <>
       {isAtLimit && <AtLimit />}
       <Status tone="good">
         <p>
-          <strong>Everything is stored. It is safe to close this page.</strong>
+          <strong>
+            {notTaken === 0
+              ? 'Everything is stored.'
+              : `It is stored, but for the last ${notTaken} chunks, which the service did not take.`}{' '}
+            It is safe to close this page.
+          </strong>
         </p>
         <p>It will be destroyed by {deadlineText(receipt.deleteByMs)}.</p>
       </Status>

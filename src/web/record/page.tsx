@@ -90,6 +90,7 @@ function WithLink({ link }: { link: string }) {
 
   // It ends by itself when it is as large or as long as it may be: the devices are let go, and the receipt is waited for.
   const isAtLimit = state.progress?.quota?.isReached === true;
+  const notTaken = isAtLimit && state.progress ? state.progress.sealed - state.progress.stored : 0;
   useEffect(() => {
     if (isAtLimit && view === 'recording') void close('end');
   }, [isAtLimit, view]);
@@ -201,7 +202,9 @@ function WithLink({ link }: { link: string }) {
           />
         )}
         {view === 'closing' && <Closing progress={state.progress} isAtLimit={isAtLimit} />}
-        {view === 'done' && done && exam && <Done receipt={done} exam={exam} isAtLimit={isAtLimit} />}
+        {view === 'done' && done && exam && (
+          <Done receipt={done} exam={exam} isAtLimit={isAtLimit} notTaken={notTaken} />
+        )}
       </div>
     </Frame>
   );
