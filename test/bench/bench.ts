@@ -5,6 +5,7 @@ import { bucketing } from './bucket.ts';
 import { compare, type Comparison, type ComparisonResult } from './comparison.ts';
 import { logging } from './log.ts';
 import { presigning } from './presign.ts';
+import { metadata } from './metadata.ts';
 import { MissingPrograms, Workshop } from './programs.ts';
 import { purging } from './purge.ts';
 import { scaling } from './scale.ts';
@@ -33,6 +34,7 @@ const SUITES: Record<string, (workshop: Workshop) => Promise<Comparison[]> | Com
   'durable fsync': durability,
   'api stack recorders': serving,
   'exam-start': examStart,
+  metadata,
   scale: scaling,
   purge: purging,
   'put get': bucketing,

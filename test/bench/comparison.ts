@@ -19,6 +19,8 @@ export interface Run {
 
 export interface Contender {
   name: string;
+  /** How much there is for it to work on, or among: contenders that all have one tell how cost grows. */
+  size?: number;
   run: () => Promise<Run> | Run;
 }
 
@@ -62,6 +64,8 @@ export interface ComparisonResult {
   results: ContenderResult[];
   /** Ours to each other contender: the median of the rounds' ratios. */
   ratios: { to: string; ratio: number; lowest: number; highest: number }[];
+  /** Where contenders differ in size only: time per unit grows with size to this power. */
+  exponent?: number;
   remark?: string;
 }
 
@@ -89,8 +93,21 @@ export async function compare(comparison: Comparison): Promise<ComparisonResult>
       const ratios = rates[0]!.map((rate, round) => rate / rates[index + 1]![round]!);
       return { to: name, ratio: median(ratios), lowest: Math.min(...ratios), highest: Math.max(...ratios) };
     }),
+    ...exponentOf(contenders, rates.map(median)),
     ...(comparison.remark !== undefined && { remark: comparison.remark }),
   };
+}
+
+/** The slope of log(time per unit) over log(size), by least squares. */
+function exponentOf(contenders: readonly Contender[], rates: readonly number[]): { exponent?: number } {
+  const points = contenders.flatMap(({ size }, i) =>
+    size === undefined ? [] : [[Math.log(size), -Math.log(rates[i]!)]],
+  );
+  if (points.length < 2 || points.length < contenders.length) return {};
+  const mean = (axis: number) => points.reduce((sum, point) => sum + point[axis]!, 0) / points.length;
+  const [meanX, meanY] = [mean(0), mean(1)];
+  const rise = points.reduce((sum, [x, y]) => sum + (x! - meanX) * (y! - meanY), 0);
+  return { exponent: rise / points.reduce((sum, [x]) => sum + (x! - meanX) ** 2, 0) };
 }
 
 async function measured({ run }: Contender) {

@@ -2,7 +2,7 @@
  * Sealing and opening against what the format cannot avoid: AES-256-GCM by segments of 64 KiB, and one SHA-256 pass over the same
  * bytes. Per second of CPU, because WebCrypto spreads its work over threads.
  */
-import { parseChunkHead, SEGMENT, TAG } from '../../crypto/format/chunk.ts';
+import { MAX_PLAINTEXT, parseChunkHead, SEGMENT, TAG } from '../../crypto/format/chunk.ts';
 import { newId } from '../../crypto/format/ids.ts';
 import { openWholeChunk, sealChunk, type ChunkFields } from '../../crypto/seal/chunk.ts';
 import { generateIdentity } from '../../crypto/seal/identity.ts';
@@ -93,6 +93,27 @@ export async function sealing(): Promise<Comparison[]> {
         },
       ],
       remark: `head of ${head.headLength} bytes, ${head.segments} segments, ${TAG} bytes of tag each`,
+    },
+    {
+      key: 'seal-growth',
+      title: 'seal chunks of 8 MiB and of less',
+      unit: 'MB/s',
+      scale: 1e6,
+      per: 'cpu-second',
+      target: 1,
+      contenders: [1, 10, 100, 1000].map((share) => {
+        const size = Math.floor(MAX_PLAINTEXT / share);
+        const clear = new Uint8Array(size);
+        const times = Math.ceil(16 * Math.sqrt(share));
+        return {
+          name: `${size.toLocaleString('en')} bytes`,
+          size,
+          run: async () => {
+            for (let i = 0; i < times; i++) await sealChunk(trackKey, fields, clear, signer);
+            return { units: times * size };
+          },
+        };
+      }),
     },
   ];
 }

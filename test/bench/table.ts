@@ -36,14 +36,25 @@ export function formatMachine({ processor, cores, memoryGiB, system, node, load 
   return `${cores} cores of ${processor}, ${memoryGiB} GiB, ${system}, Node ${node}, load ${load}`;
 }
 
-export function formatComparison({ title, unit, per, target, results, ratios, remark }: ComparisonResult): string {
+export function formatComparison({
+  title,
+  unit,
+  per,
+  target,
+  results,
+  ratios,
+  exponent,
+  remark,
+}: ComparisonResult): string {
   const width = Math.max(...results.map(({ name }) => name.length));
   const lines = results.map((result) => `  ${result.name.padEnd(width)}  ${formatResult(result, unit, per)}`);
   const ends = ratios.map(({ to, ratio, lowest, highest }) => {
     const verdict = ratio >= target ? 'reached' : 'BELOW';
     return `  = ${round(ratio)} (${round(lowest)} to ${round(highest)}) of ${to}; target ${target}: ${verdict}`;
   });
-  return [title, ...lines, ...ends, ...(remark === undefined ? [] : [`  ${remark}`])].join('\n');
+  const growth =
+    exponent === undefined ? [] : [`  time per unit grows with size to the power of ${exponent.toFixed(2)}`];
+  return [title, ...lines, ...ends, ...growth, ...(remark === undefined ? [] : [`  ${remark}`])].join('\n');
 }
 
 function formatResult(result: ContenderResult, unit: string, per: ComparisonResult['per']): string {
