@@ -8,7 +8,7 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 
 # command:package
-wanted=(radosgw:radosgw ceph-mon:ceph-mon ceph-osd:ceph-osd ceph:ceph-common rclone:rclone aws:awscli strace:strace go:golang-go chromium:chromium nginx:nginx-light)
+wanted=(radosgw:radosgw ceph-mon:ceph-mon ceph-osd:ceph-osd ceph:ceph-common rclone:rclone aws:awscli strace:strace go:golang-go chromium:chromium nginx:nginx-light caddy:caddy)
 missing=()
 for pair in "${wanted[@]}"; do
   command -v "${pair%%:*}" >/dev/null || missing+=("${pair#*:}")
