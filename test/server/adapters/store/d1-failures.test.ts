@@ -37,7 +37,8 @@ test.each([
 ] as const)('%s', async (message, code, status, told) => {
   const store = openD1Store(failing(message));
   await expect(store.recording(ID)).rejects.toMatchObject({ code });
-  const app = createApp({ store } as unknown as Ports);
+  // The route reads the store and nothing else.
+  const app = createApp({ store, bucket: {}, vault: {}, signer: {}, clock: { now: () => 0 } } as unknown as Ports);
   const response = await app.request(`/v1/exams/${ID}/policy`);
   const body: unknown = await response.json();
   expectRefusal({ status: response.status, headers: response.headers, body }, status, told);
