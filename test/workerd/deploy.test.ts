@@ -9,6 +9,7 @@ import { Miniflare } from 'miniflare';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { toBase64Url } from '../../crypto/format/bytes.ts';
 import { randomBytes } from '../../crypto/format/random.ts';
+import { RATE_LIMITS } from '../../src/server/adapters/limiter-binding.ts';
 import { SCHEDULE } from '../../src/server/edge.ts';
 
 const ROOT = new URL('../..', import.meta.url).pathname;
@@ -76,6 +77,7 @@ describe('the bundle that wrangler builds', () => {
       d1Databases: { DB: id },
       d1Persist: join(persisted, 'v3/d1'),
       kvNamespaces: ['VAULT'],
+      ratelimits: Object.fromEntries(Object.entries(RATE_LIMITS).map(([binding, simple]) => [binding, { simple }])),
       bindings: {
         ZEROREEL_LOG_KEY: toBase64Url(randomBytes(32)),
         ZEROREEL_LOG_ORIGIN: 'deploy.invalid/log',
