@@ -298,6 +298,19 @@ export const tokensResponse = z.object({
   ),
 });
 
+const signatureSchema = z.string().regex(/^[A-Za-z0-9_-]{85}[AQgw]$/, 'expected 64 bytes as base64url');
+
+/** That a launch by a learning platform was made in this browser. */
+export const launchProof = z.strictObject({
+  /** The key that was made for it, 32 bytes. */
+  launch_key: hashSchema,
+  origin: z.string().min(1).max(300),
+  /** Sign(launch, "launch-session", H("session", SHA-256(id_token) || lp16 origin)), 64 bytes. */
+  signature: signatureSchema,
+});
+/** Fields of the form; without an exam, nothing is placed. */
+export const selectionForm = launchProof.extend({ exam_id: idSchema.optional() });
+
 // ---- sessions -----------------------------------------------------------------------------------------------------------------
 export const challengeResponse = z.object({ challenge: hashSchema, expires_ms: uint });
 /** An enrolled identity proves that it holds its key (PROTOCOL.md section 11.1), or a token is shown. */
@@ -309,9 +322,10 @@ export const sessionRequest = z.union([
     /** Where it signs in, e.g. `https://zeroreel.example.edu`: what the browser's address bar says. */
     origin: z.string().min(1).max(300),
     /** Sign(identity, "session", H("session", challenge || lp16 origin)), 64 bytes. */
-    signature: z.string().regex(/^[A-Za-z0-9_-]{85}[AQgw]$/, 'expected 64 bytes as base64url'),
+    signature: signatureSchema,
   }),
   z.strictObject({ token: tokenSchema }),
+  launchProof,
 ]);
 /** Who is asking. The session itself is a cookie that no page's code can read. */
 export const sessionResponse = z.object({
@@ -325,6 +339,64 @@ export const sessionResponse = z.object({
 
 /** The secret of a setup link: what stands behind `#` in it. */
 export const setupRequest = z.strictObject({ secret: tokenSchema });
+
+// ---- learning platforms: LTI 1.3 ------------------------------------------------------------------------------------------------
+/** A URL that this service itself fetches from, or sends browsers to: https, or http on this machine. */
+export const platformUrl = z
+  .url({ protocol: /^https?$/ })
+  .max(2000)
+  .refine((url) => /^(?:https:|http:\/\/(?:localhost|127\.0\.0\.1|\[::1\])(?::|\/|$))/.test(url), 'expected https');
+const claimText = z
+  .string()
+  .max(2000)
+  .regex(/^[^\p{Cc}]+$/u, 'expected text without control characters');
+
+/** What the platform told the browser (LTI Security Framework 1.0, section 5.1.1.1), and the key that the browser made for this launch. */
+export const loginRequest = z.strictObject({
+  iss: claimText,
+  login_hint: claimText,
+  target_link_uri: claimText,
+  client_id: claimText.optional(),
+  lti_message_hint: z.string().max(10_000).optional(),
+  lti_deployment_id: claimText.optional(),
+  launch_key: hashSchema,
+});
+export const loginResponse = z.object({
+  /** Where the browser goes now: the platform's authorization endpoint. */
+  redirect: z.string(),
+  /** Comes back with the launch. */
+  state: z.string(),
+});
+
+export const platformRequest = z.strictObject({
+  label: claimText.max(200),
+  issuer: claimText,
+  client_id: claimText.max(255),
+  auth_url: platformUrl,
+  jwks_url: platformUrl,
+  /** The deployments that may launch: all that share an issuer and a client id are told apart by these alone. */
+  deployments: z.array(claimText.max(255)).min(1).max(100),
+});
+export const platformSchema = platformRequest.extend({
+  id: idSchema,
+  /** Empty after a registration by a platform that makes deployments later: until one is added, nobody launches. */
+  deployments: z.array(z.string()),
+  /** RFC 7638 thumbprints of the keys that it signs with now: what a policy pins. Empty where it does not answer. */
+  keys: z.array(hashSchema),
+});
+export const platformsResponse = z.object({ platforms: z.array(platformSchema) });
+export const platformResponse = z.object({ id: idSchema });
+/** Opened by the platform's administrator, once: dynamic registration begins there. */
+export const invitationResponse = z.object({ url: z.string(), expires_ms: uint });
+export const registrationRequest = z.strictObject({
+  invitation: tokenSchema,
+  openid_configuration: platformUrl,
+  registration_token: claimText.max(10_000).optional(),
+});
+export const registrationResponse = z.object({ id: idSchema, issuer: z.string(), client_id: z.string() });
+export const platformKeyResponse = z.object({ kid: z.string() });
+/** JWK Set (RFC 7517) of this tool. */
+export const jwksSchema = z.object({ keys: z.array(z.record(z.string(), z.unknown())) });
 
 // ---- jobs -------------------------------------------------------------------------------------------------------------------------
 export const scrubRequest = z.strictObject({

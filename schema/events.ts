@@ -261,6 +261,8 @@ export const aboutSchema = z.looseObject({
     .optional(),
   /** Added by the recorder where the policy asks for it: the device's network address as the service saw it, null where it did not know. */
   address: z.string().nullable().optional(),
+  /** Added by the recorder: how a learning platform let the student in, and the platform's key (`src/client/launch.ts`). */
+  launch: z.looseObject({ id_token: z.string(), jwk: z.record(z.string(), z.unknown()) }).optional(),
   /** Added by the recorder: what OPEN's participant hash is about. */
   participant: z.looseObject({ issuer: z.string(), subject: z.string(), salt: z.string() }).optional(),
 });

@@ -309,7 +309,7 @@ export const singleUse = sqliteTable(
   'single_use',
   {
     hash: text('hash').primaryKey(),
-    purpose: text('purpose', { enum: ['challenge', 'setup'] }).notNull(),
+    purpose: text('purpose', { enum: ['challenge', 'setup', 'login', 'invitation'] }).notNull(),
     expiresMs: integer('expires_ms').notNull(),
   },
   (table) => [index('single_use_expired').on(table.expiresMs)],
@@ -337,3 +337,45 @@ export const leases = sqliteTable('leases', {
   holder: text('holder').notNull(),
   untilMs: integer('until_ms').notNull(),
 });
+
+export const platforms = sqliteTable(
+  'platforms',
+  {
+    id: text('id').primaryKey(),
+    label: text('label').notNull(),
+    issuer: text('issuer').notNull(),
+    clientId: text('client_id').notNull(),
+    authUrl: text('auth_url').notNull(),
+    jwksUrl: text('jwks_url').notNull(),
+    deployments: text('deployments', { mode: 'json' }).$type<readonly string[]>().notNull(),
+    createdMs: integer('created_ms').notNull(),
+  },
+  (table) => [unique().on(table.issuer, table.clientId)],
+);
+
+export const platformKeys = sqliteTable('platform_keys', {
+  kid: text('kid').primaryKey(),
+  privateJwk: text('private_jwk').notNull(),
+  createdMs: integer('created_ms').notNull(),
+});
+
+export const launches = sqliteTable(
+  'launches',
+  {
+    nonce: text('nonce').primaryKey(),
+    platformId: text('platform_id').notNull(),
+    deploymentId: text('deployment_id').notNull(),
+    purpose: text('purpose', { enum: ['record', 'review', 'select'] }).notNull(),
+    role: text('role', { enum: ['instructor', 'compliance'] }),
+    examId: text('exam_id'),
+    person: text('person'),
+    tokenHash: text('token_hash').notNull(),
+    returnUrl: text('return_url'),
+    returnData: text('return_data'),
+    expiresMs: integer('expires_ms').notNull(),
+  },
+  (table) => [
+    index('launches_expired').on(table.expiresMs),
+    check('launches_know_their_purposes', sql`purpose IN ('record', 'review', 'select')`),
+  ],
+);

@@ -108,7 +108,7 @@ const RINGS: readonly Ring[] = [
       'crypto/log',
       'schema',
     ],
-    packages: ['hono', 'zod'],
+    packages: ['hono', 'zod', 'jose', 'openid-client'],
   },
   { place: 'src/server', inward: ['src/server', 'crypto/format', 'crypto/log', 'schema'] },
   { place: 'src/client', inward: ['src/client', 'crypto', 'schema'] },

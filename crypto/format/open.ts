@@ -56,7 +56,7 @@ export interface OpenCore {
 }
 
 export const ATTEST_NONE = 0;
-/** An LTI or OIDC id_token whose nonce is base64url(core_hash). */
+/** A launch by a learning platform (`launch.ts`). */
 export const ATTEST_ID_TOKEN = 1;
 /** A seat ticket (`ticket.ts`). */
 export const ATTEST_TICKET = 3;

@@ -48,6 +48,15 @@ const recipientSchema = z.strictObject({
   label: z.string().min(1).max(200),
 });
 
+/** A tenant of a learning platform (LTI 1.3), and the keys whose signatures readers believe. */
+const platformSchema = z.strictObject({
+  issuer: z.string().min(1).max(500),
+  client_id: z.string().min(1).max(500),
+  deployment_id: z.string().min(1).max(500),
+  /** RFC 7638 thumbprints (SHA-256, base64url) of the platform's keys. */
+  keys: z.array(hashText).max(16),
+});
+
 export const policySchema = z
   .strictObject({
     v: z.literal(1),
@@ -59,8 +68,10 @@ export const policySchema = z
     owner: identityText,
     not_before: milliseconds,
     not_after: milliseconds,
-    /** Who may open a recording: the holder of a seat ticket, or anybody who has the link. */
-    admission: z.enum(['ticket', 'link']),
+    /** Who may open a recording: the holder of a seat ticket; besides, whom the platform launches; or anybody who has the link. */
+    admission: z.enum(['ticket', 'launch', 'link']),
+    /** Whose launches; exactly with admission `launch`. */
+    platform: platformSchema.optional(),
     min_suite: suite,
     tracks: z
       .array(z.strictObject({ id: z.int().min(0).max(0xffff), kind, required: z.boolean() }))
@@ -78,6 +89,10 @@ export const policySchema = z
   })
   .refine(({ not_before, not_after }) => not_before < not_after, 'not_before must be before not_after')
   .refine(({ seq, prev_policy_hash }) => (seq === 0) === (prev_policy_hash === null), 'only seq 0 has no predecessor')
+  .refine(
+    ({ admission, platform }) => (admission === 'launch') === (platform !== undefined),
+    'launches name a platform',
+  )
   .refine(({ tracks }) => new Set(tracks.map(({ id }) => id)).size === tracks.length, 'track ids must be unique')
   .refine(({ recipients }) => recipients.some(({ role }) => role === ROLE_INSTRUCTOR), 'expected an instructor')
   .refine(
@@ -90,6 +105,7 @@ export const policySchema = z
   );
 
 export type Policy = z.infer<typeof policySchema>;
+export type PolicyPlatform = NonNullable<Policy['platform']>;
 export type PolicyRecipient = Policy['recipients'][number];
 
 export interface ParsedPolicy {

@@ -3,9 +3,18 @@ import { equal, toBase64Url, type Bytes } from '../../crypto/format/bytes.ts';
 import { ProtocolError } from '../../crypto/format/errors.ts';
 import { parseGrant, verifyGrant } from '../../crypto/format/grant.ts';
 import { decodeIdentity } from '../../crypto/format/ids.ts';
-import { ATTEST_TICKET, openCoreHash, parseOpen, verifyOpen, type OpenRecord } from '../../crypto/format/open.ts';
+import { verifyLaunchAttestation, type LaunchAttestation } from '../../crypto/format/launch.ts';
+import {
+  ATTEST_ID_TOKEN,
+  ATTEST_NONE,
+  ATTEST_TICKET,
+  openCoreHash,
+  parseOpen,
+  verifyOpen,
+  type OpenRecord,
+} from '../../crypto/format/open.ts';
 import { parsePolicy, type ParsedPolicy } from '../../crypto/format/policy.ts';
-import { verifyTicketAttestation, type Ticket } from '../../crypto/format/ticket.ts';
+import { verifyTicketAttestation } from '../../crypto/format/ticket.ts';
 import { parseWrap, SCOPE_EPOCH, wrapHash } from '../../crypto/format/wrap.ts';
 import { decodeEntry } from '../../crypto/log/entry.ts';
 import { parseProof, verifyProof } from '../../crypto/log/proof.ts';
@@ -98,11 +107,13 @@ export interface CheckedOpen {
   ticketKey: Bytes | undefined;
   /** What the owner granted to this seat, as it stands in the ticket that the owner signed: JSON, empty for nothing. */
   accommodations: string;
+  /** Of a learning platform's launch; what it proves is in the about track (`launch.ts`). */
+  launch: LaunchAttestation | undefined;
 }
 
 /**
- * Throws where a later epoch was not opened for the same exam (`identity`), or with the same seat's ticket (`attestation`): each epoch has
- * a recorder key of its own, so nothing else ties it to who began.
+ * Throws where a later epoch was not opened for the same exam (`identity`), or with the same seat's ticket, or for the same participant
+ * of a launch (`attestation`): each epoch has a recorder key of its own, so nothing else ties it to who began.
  */
 export function checkSameSeat(first: CheckedOpen, later: CheckedOpen): void {
   if (later.open.examId !== first.open.examId) {
@@ -111,6 +122,9 @@ export function checkSameSeat(first: CheckedOpen, later: CheckedOpen): void {
   const isSame =
     first.ticketKey && later.ticketKey ? equal(first.ticketKey, later.ticketKey) : first.ticketKey === later.ticketKey;
   if (!isSame) throw new ProtocolError('attestation', 'an epoch that was opened with another seat’s ticket');
+  if (!first.launch && !later.launch) return;
+  if (first.launch && later.launch && equal(first.open.participant, later.open.participant)) return;
+  throw new ProtocolError('attestation', 'an epoch that was opened by another person’s launch');
 }
 
 /**
@@ -148,9 +162,7 @@ export async function checkOpen(
     throw new ProtocolError('policy', 'the recording was opened outside of the policy’s validity');
   }
   const coreHash = await openCoreHash(open.core);
-  const ticket = await checkAdmission(open, coreHash, policy, opening.atMs);
-  const admission = { ticketKey: ticket?.ticketKey, accommodations: ticket?.accommodations ?? '' };
-  return { open, openHash, coreHash, policy, ...admission };
+  return { open, openHash, coreHash, policy, ...(await checkAdmission(open, coreHash, policy, opening.atMs)) };
 }
 
 async function checkAdmission(
@@ -158,20 +170,28 @@ async function checkAdmission(
   coreHash: Bytes,
   { policy }: ParsedPolicy,
   atMs: number,
-): Promise<Ticket | undefined> {
+): Promise<Pick<CheckedOpen, 'ticketKey' | 'accommodations' | 'launch'>> {
   const { type, bytes } = open.attestation;
   if (type === ATTEST_TICKET) {
-    return verifyTicketAttestation(bytes, {
+    const { ticketKey, accommodations } = await verifyTicketAttestation(bytes, {
       examId: open.examId,
       coreHash,
       owner: decodeIdentity(policy.owner),
       nowMs: atMs,
     });
+    return { ticketKey, accommodations, launch: undefined };
   }
-  if (policy.admission === 'ticket') {
-    throw new ProtocolError('attestation', 'the exam is opened with a seat ticket, and this recording was not');
+  if (type === ATTEST_ID_TOKEN && policy.admission === 'launch') {
+    const launch = await verifyLaunchAttestation(bytes, coreHash);
+    return { ticketKey: undefined, accommodations: '', launch };
   }
-  return undefined;
+  if (type !== ATTEST_NONE || policy.admission !== 'link') {
+    throw new ProtocolError(
+      'attestation',
+      'the exam admits by ticket or launch, and this recording was opened otherwise',
+    );
+  }
+  return { ticketKey: undefined, accommodations: '', launch: undefined };
 }
 
 /** Keys of one epoch: all tracks, or those that were granted. */

@@ -1,5 +1,7 @@
 /** How an epoch begins: what is pinned is verified, keys are made, OPEN is durable, posted, and acknowledged. */
-import type { Bytes } from '../../crypto/format/bytes.ts';
+import { utf8, type Bytes } from '../../crypto/format/bytes.ts';
+import { sha256 } from '../../crypto/format/hash.ts';
+import { attestWithLaunch } from '../../crypto/format/launch.ts';
 import { NO_ATTESTATION, participantHash, type Attestation, type OpenTrack } from '../../crypto/format/open.ts';
 import type { ParsedPolicy } from '../../crypto/format/policy.ts';
 import { attestWithTicket, parseTicket } from '../../crypto/format/ticket.ts';
@@ -9,6 +11,7 @@ import type { Api } from './api.ts';
 import { prepareEpoch } from './epoch-opening.ts';
 import { ApiError, ClientError } from './errors.ts';
 import type { ExamLink } from './link.ts';
+import { launchParticipant } from './launch-participant.ts';
 import { LiveEpoch, type SealedMedia } from './live-epoch.ts';
 import { hashOfLastWords, withoutUnregistered } from './outbox-session.ts';
 import type { Outbox, OutboxSession } from './outbox.ts';
@@ -23,14 +26,14 @@ export const KIND_ABOUT = 7;
 
 export interface RecorderOptions {
   api: Api;
-  /** Pins the owner; may carry the seat ticket. */
+  /** Pins the owner; may carry the seat ticket, or a platform's launch. */
   link: ExamLink;
   outbox: Outbox;
   /** Which of the policy's tracks this recorder writes; `about` is added where the policy has it. */
   tracks: readonly OpenTrack[];
   /** What the readers are told about this attempt, sealed as its own track: name, device. The server never sees it. */
   about?: Readonly<Record<string, unknown>>;
-  /** How the recorder is let in where it is not by ticket, e.g. an LTI id_token over core_hash. */
+  /** How the recorder is let in where it is not by what the link holds. */
   attest?: (coreHash: Bytes) => Promise<Attestation>;
   /** Hash of the build, 32 bytes; zeros: not declared. */
   recorderBuild?: Bytes;
@@ -140,13 +143,18 @@ export async function startEpoch(options: RecorderOptions, standing: OutboxSessi
   return { session: opened, policy, live, participant, clientAddress: answer.client_address, changes, quota, abort };
 }
 
-function identify({ ticket }: ExamLink): Participant {
+function identify({ ticket, launch }: ExamLink): Participant {
+  if (launch) return launchParticipant(launch.idToken);
   return ticket ? { issuer: 'ticket', subject: parseTicket(ticket.ticket).seat } : { issuer: 'link', subject: '' };
 }
 
 function attestation({ link, attest }: RecorderOptions): (coreHash: Bytes) => Promise<Attestation> {
   if (attest) return attest;
-  const { ticket } = link;
+  const { ticket, launch } = link;
+  if (launch) {
+    return async (coreHash) =>
+      attestWithLaunch(await sha256(utf8(launch.idToken)), coreHash, await signerFromSeed(launch.seed));
+  }
   if (!ticket) return async () => NO_ATTESTATION;
   return async (coreHash) => attestWithTicket(ticket.ticket, coreHash, await signerFromSeed(ticket.seed));
 }

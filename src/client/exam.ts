@@ -50,6 +50,8 @@ export interface ExamPlan {
   minSuite?: Suite;
   /** Default `ticket`. */
   admission?: Policy['admission'];
+  /** Whose launches are admitted; with admission `launch`. */
+  platform?: Policy['platform'];
   capture?: Policy['capture'];
   /** Default: a text that says what is captured, who reads it, until when. */
   notice?: string;
@@ -89,6 +91,7 @@ export async function signExam(
     not_before: plan.notBeforeMs,
     not_after: plan.notAfterMs,
     admission: plan.admission ?? 'ticket',
+    ...(plan.platform && { platform: plan.platform }),
     min_suite: plan.minSuite ?? weakest(recipients),
     tracks: [{ id: 0, kind: 7, required: false }, ...plan.tracks.map(numberTrack)],
     recipients,
@@ -179,6 +182,7 @@ export function planOf({ policy }: ParsedPolicy): Omit<ExamPlan, 'recipients'> {
     practice: policy.practice,
     minSuite: policy.min_suite,
     admission: policy.admission,
+    platform: policy.platform,
     capture: policy.capture,
     notice: policy.notice.text,
     contact: policy.notice.contact,

@@ -1,7 +1,9 @@
 /** Exam links: everything a recorder pins, in a fragment, which no browser sends to any server (PROTOCOL.md section 5). */
-import { concat, fromBase64Url, toBase64Url, type Bytes } from '../../crypto/format/bytes.ts';
+import { z } from 'zod';
+import { concat, fromBase64Url, toBase64Url, utf8, type Bytes } from '../../crypto/format/bytes.ts';
 import { ProtocolError } from '../../crypto/format/errors.ts';
 import { formatId, parseId } from '../../crypto/format/ids.ts';
+import { parseStrictJson } from '../../crypto/format/json.ts';
 import { parseTicket } from '../../crypto/format/ticket.ts';
 import { ClientError } from './errors.ts';
 
@@ -15,6 +17,16 @@ export interface TicketSecret {
   seed: Bytes;
 }
 
+/** A launch by a learning platform as its browser holds it. */
+export interface LaunchSecret {
+  /** Signed by the platform; its nonce commits to the launch's key. */
+  idToken: string;
+  /** The platform's public key, as JSON (JWK): for the readers, who know its thumbprint. */
+  jwk: Readonly<Record<string, unknown>>;
+  /** Ed25519 seed of the launch's key, 32 bytes. */
+  seed: Bytes;
+}
+
 export interface ExamLink {
   /** Origin of the service. */
   url: string;
@@ -24,16 +36,25 @@ export interface ExamLink {
   minSeq: number;
   /** Absent in a link that is safe to write down, and where the policy admits by link. */
   ticket?: TicketSecret;
+  /** Where a learning platform lets this student in. */
+  launch?: LaunchSecret;
 }
 
-/** `https://HOST/record#v1.EXAM_ID.OWNER_HASH.MIN_SEQ[.TICKET]`, TICKET = base64url(ticket record || seed). */
+/**
+ * `https://HOST/record#v1.EXAM_ID.OWNER_HASH.MIN_SEQ[.SECRET]`, SECRET = base64url(ticket record || seed), or of JSON for a launch:
+ * `{"id_token", "jwk", "seed"}`.
+ */
 export function formatExamLink(link: ExamLink): string {
   const parts = ['v1', formatId(parseId(link.examId)), toBase64Url(link.ownerHash), String(link.minSeq)];
   if (link.ticket) parts.push(toBase64Url(concat(link.ticket.ticket, link.ticket.seed)));
+  if (link.launch) {
+    const { idToken, jwk, seed } = link.launch;
+    parts.push(toBase64Url(utf8(JSON.stringify({ id_token: idToken, jwk, seed: toBase64Url(seed) }))));
+  }
   return `${new URL(link.url).origin}/record#${parts.join('.')}`;
 }
 
-/** The link without its ticket: what an outbox keeps. */
+/** The link without its ticket or launch: what an outbox keeps. */
 export function withoutTicket({ url, examId, ownerHash, minSeq }: ExamLink): ExamLink {
   return { url, examId, ownerHash, minSeq };
 }
@@ -59,7 +80,7 @@ function readLink(text: string): ExamLink {
   if (url.protocol !== 'https:' && !isLoopback(url)) {
     throw new ProtocolError('format', `expected https, found ${url.protocol.replace(':', '')}`);
   }
-  const [version, examId = '', ownerHashB64 = '', minSeq = '', ticketB64, ...rest] = url.hash.slice(1).split('.');
+  const [version, examId = '', ownerHashB64 = '', minSeq = '', secretB64, ...rest] = url.hash.slice(1).split('.');
   if (version !== 'v1' || rest.length > 0) throw new ProtocolError('format', 'expected a fragment that begins with v1');
   parseId(examId);
   const ownerHash = fromBase64Url(ownerHashB64);
@@ -67,11 +88,32 @@ function readLink(text: string): ExamLink {
     throw new ProtocolError('length', `expected an owner hash of 32 bytes, found ${ownerHash.length}`);
   if (!/^(?:0|[1-9]\d{0,9})$/.test(minSeq)) throw new ProtocolError('format', 'expected a policy number');
   const link: ExamLink = { url: url.origin, examId, ownerHash, minSeq: Number(minSeq) };
-  return ticketB64 === undefined ? link : { ...link, ticket: readTicket(ticketB64, examId) };
+  if (secretB64 === undefined) return link;
+  const secret = fromBase64Url(secretB64);
+  return secret[0] === BRACE
+    ? { ...link, launch: readLaunchSecret(secret) }
+    : { ...link, ticket: readTicket(secret, examId) };
 }
 
-function readTicket(ticketB64: string, examId: string): TicketSecret {
-  const bytes = fromBase64Url(ticketB64);
+/** `{`: no ticket begins like this. */
+const BRACE = 0x7b;
+
+const launchSecretSchema = z.strictObject({
+  id_token: z.string(),
+  jwk: z.record(z.string(), z.unknown()),
+  seed: z.string(),
+});
+
+function readLaunchSecret(bytes: Bytes): LaunchSecret {
+  const parsed = launchSecretSchema.safeParse(parseStrictJson(bytes));
+  if (!parsed.success) throw new ProtocolError('format', 'the launch is cut off');
+  const { id_token: idToken, jwk, seed: seedB64 } = parsed.data;
+  const seed = fromBase64Url(seedB64);
+  if (seed.length !== SEED_LENGTH) throw new ProtocolError('length', 'the launch is cut off');
+  return { idToken, jwk, seed };
+}
+
+function readTicket(bytes: Bytes, examId: string): TicketSecret {
   if (bytes.length <= SEED_LENGTH) throw new ProtocolError('length', 'the ticket is cut off');
   const ticket = bytes.slice(0, -SEED_LENGTH);
   if (parseTicket(ticket).examId !== examId) throw new ProtocolError('identity', 'the ticket is for another exam');

@@ -13,7 +13,8 @@ import {
   type ChunkHead,
 } from '../../crypto/format/chunk.ts';
 import { ProtocolError } from '../../crypto/format/errors.ts';
-import type { ParsedPolicy } from '../../crypto/format/policy.ts';
+import { decodeIdentity } from '../../crypto/format/ids.ts';
+import { ownerHash, type ParsedPolicy } from '../../crypto/format/policy.ts';
 import { openWholeChunk } from '../../crypto/seal/chunk.ts';
 import type { DecryptionKey } from '../../crypto/seal/identity.ts';
 import { checkPolicies, checkSameSeat, type CheckedOpen, type ProvenLife, type ReaderPins } from './epoch-check.ts';
@@ -32,6 +33,7 @@ import {
   type ReaderEpoch,
 } from './epoch-view.ts';
 import { ClientError } from './errors.ts';
+import { checkLaunch, type LaunchFinding } from './launch.ts';
 import type { CheckpointWatch } from './pinning.ts';
 import type { ReleasedRecording, Source } from './source.ts';
 import { TrackAudit } from './track-audit.ts';
@@ -229,6 +231,22 @@ export class RecordingReader {
   }
 
   /**
+   * What the learning platform's launch proves of an epoch; undefined where it was opened otherwise. Throws `attestation` where what the
+   * recorder shows contradicts OPEN or policy, and as `readAbout` does.
+   */
+  async readLaunch(epoch: number): Promise<LaunchFinding | undefined> {
+    const { checked } = this.#view(epoch);
+    const platform = checked?.policy.policy.platform;
+    if (!checked?.launch || !platform) return undefined;
+    const { open, policy, launch: attestation } = checked;
+    return checkLaunch(await this.readAbout(epoch), {
+      ...{ attestation, platform, examId: open.examId, participant: open.participant },
+      ownerHash: await ownerHash(decodeIdentity(policy.policy.owner)),
+      openedMs: this.#life.openings.get(epoch)!.atMs,
+    });
+  }
+
+  /**
    * Steps 5 to 8. Tracks that were read to their end already are not read again; what does not open for the key is verified as
    * ciphertext. Throws `no-key` where plaintext is asked for and no key was given. `onChunk` is told after each chunk.
    */
@@ -240,8 +258,20 @@ export class RecordingReader {
         if (known && DEPTHS.indexOf(known.depth) >= DEPTHS.indexOf(depth)) continue;
         await this.#verifyTrack(view, track, depth, onChunk);
       }
+      if (depth === 'plaintext') await this.#verifyLaunch(view);
     }
     return this.#judge();
+  }
+
+  async #verifyLaunch(view: EpochView): Promise<void> {
+    if (!view.keys || view.problems.some(({ code }) => code === 'attestation')) return;
+    try {
+      await this.readLaunch(view.epoch);
+    } catch (error) {
+      if (error instanceof ProtocolError) view.problems.push({ code: error.code, message: error.message });
+      // What is missing or does not parse was noted with its track, or is the recorder's own silence.
+      else if (!(error instanceof ClientError || error instanceof SyntaxError)) throw error;
+    }
   }
 
   async #verifyTrack(view: EpochView, track: number, wanted: Depth, onChunk: () => void): Promise<void> {

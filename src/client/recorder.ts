@@ -278,11 +278,13 @@ export class Recorder {
   async #writeAbout({ participant, clientAddress }: StartedEpoch): Promise<void> {
     const track = this.policy.policy.tracks.find(({ kind }) => kind === KIND_ABOUT);
     if (!track) return;
-    const { about = {} } = this.#options;
+    const { about = {}, link } = this.#options;
+    const launch = link.launch && { launch: { id_token: link.launch.idToken, jwk: link.launch.jwk } };
     const salt = toBase64Url(this.#session.participantSalt);
     const writer = this.#live.writer(track.id);
     const address = this.policy.policy.capture['address'] === true && { address: clientAddress };
-    await writer.write(utf8(JSON.stringify({ ...about, ...address, participant: { ...participant, salt } })));
+    const told = { ...about, ...launch, ...address, participant: { ...participant, salt } };
+    await writer.write(utf8(JSON.stringify(told)));
     await writer.end();
   }
 

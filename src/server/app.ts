@@ -12,6 +12,9 @@ import { examRoutes } from './http/exams.ts';
 import { healthRoutes, type Surroundings } from './http/health.ts';
 import { limited, type Limiter } from './http/limits.ts';
 import { logRoutes, proofRoutes } from './http/log.ts';
+import { ltiRoutes } from './http/lti.ts';
+import { PlatformKeys } from './http/platform-keys.ts';
+import { platformRoutes } from './http/platforms.ts';
 import { deprecate } from './http/deprecation.ts';
 import type { Quotas } from './core/quota.ts';
 import { recordingRoutes } from './http/recordings.ts';
@@ -71,12 +74,15 @@ export function createApp(
   const app = new Hono();
 
   deprecate(app);
-  if (limiter) app.use('/v1/*', limited(limiter, addressOf));
+  if (limiter) for (const path of ['/v1/*', '/lti/*']) app.use(path, limited(limiter, addressOf));
   app.route('/v1', examRoutes(ports));
   app.route('/v1', recordingRoutes(ports, { isAttestedFirst, limiter, addressOf, quotas }));
   app.route('/v1', reviewRoutes(ports));
   app.route('/v1', staffRoutes(ports, report));
   app.route('/v1', sessionRoutes(ports, publicUrl));
+  const platformKeys = new PlatformKeys(clock);
+  app.route('/', ltiRoutes(ports, { publicUrl, keys: platformKeys }));
+  app.route('/v1/lti', platformRoutes(ports, { publicUrl, keys: platformKeys }));
   app.route('/v1', proofRoutes(ports));
   app.route('/v1', referenceRoutes());
   app.route('/log', logRoutes(ports));

@@ -164,6 +164,46 @@ export interface SessionRow {
 /** The exams somebody may ask about: those whose newest policy names this identity (`zrid1...`), or these. */
 export type Reach = { identity: string } | { examIds: readonly string[] };
 
+/** A learning platform that may launch. */
+export interface PlatformRow {
+  id: string;
+  /** What people call it. */
+  label: string;
+  issuer: string;
+  clientId: string;
+  authUrl: string;
+  jwksUrl: string;
+  deployments: readonly string[];
+  createdMs: number;
+}
+
+/** A key of this tool: a private JWK. */
+export interface PlatformKeyRow {
+  kid: string;
+  privateJwk: string;
+  createdMs: number;
+}
+
+/** A launch that was verified. */
+export interface LaunchRow {
+  /** `launchNonce` of the key that its browser made. */
+  nonce: string;
+  platformId: string;
+  deploymentId: string;
+  purpose: 'record' | 'review' | 'select';
+  /** Of the session that a review begins. */
+  role: 'instructor' | 'compliance' | null;
+  examId: string | null;
+  /** What a recording's `ticket` is: one recording for each person and exam. */
+  person: string | null;
+  /** SHA-256 of the id_token, base64url. */
+  tokenHash: string;
+  /** Where a selection is sent, and what is sent back with it. */
+  returnUrl: string | null;
+  returnData: string | null;
+  expiresMs: number;
+}
+
 export interface KeyRow {
   identity: string;
   keyId: string;
@@ -192,7 +232,7 @@ export interface IndexedEntry {
   bytes: Bytes;
 }
 
-export type SingleUse = 'challenge' | 'setup';
+export type SingleUse = 'challenge' | 'setup' | 'login' | 'invitation';
 
 export type StoreErrorCode =
   | 'busy' // another process holds the database: nothing was written, try again
@@ -381,6 +421,23 @@ export interface Store {
   /** What a job last kept under this name; undefined where it kept nothing. */
   bookmark(name: string): Promise<string | undefined>;
   setBookmark(name: string, place: string | undefined): Promise<void>;
+
+  // ---- learning platforms -------------------------------------------------------------------------------------------------
+  /** Adds it, or replaces what is said of the one with this issuer and client id; answers the id that stands. */
+  putPlatform(platform: PlatformRow): Promise<string>;
+  platforms(): Promise<PlatformRow[]>;
+  /** Ends its launches too. Holds while there is one. */
+  removePlatform(id: string): Promise<boolean>;
+  /** Forgets the keys that were made before `forgetBefore`. */
+  addPlatformKey(key: PlatformKeyRow, forgetBefore: number): Promise<void>;
+  /** Newest first. */
+  platformKeys(): Promise<PlatformKeyRow[]>;
+  /** Holds while no launch has this nonce; forgets those that have expired at `now`. */
+  addLaunch(launch: LaunchRow, now: number): Promise<boolean>;
+  /** Undefined where there is none, or it has expired at `now`. */
+  launch(nonce: string, now: number): Promise<LaunchRow | undefined>;
+  /** Uses it up. Holds while it is there. */
+  endLaunch(nonce: string): Promise<boolean>;
 
   /** Which of these epochs exist: what the vault's sweep asks before it destroys a share. */
   existingEpochs(

@@ -33,11 +33,17 @@ const recipientSchema = z
     return prefix === expected && bytes.length === length && keyId === recipient.key_id;
   });
 
+const platformSchema = z.strictObject({
+  ...{ issuer: z.string().min(1).max(500), client_id: z.string().min(1).max(500) },
+  ...{ deployment_id: z.string().min(1).max(500), keys: z.array(hash).max(16) },
+});
+
 const policySchema = z
   .strictObject({
     ...{ v: z.literal(1), exam_id: id, title: z.string().min(1).max(500), seq: z.int().min(0) },
     ...{ prev_policy_hash: hash.nullable(), owner: z.string().refine(readIdentity) },
-    ...{ not_before: z.int().min(0), not_after: z.int(), admission: z.enum(['ticket', 'link']), min_suite: suite },
+    ...{ not_before: z.int().min(0), not_after: z.int(), admission: z.enum(['ticket', 'launch', 'link']) },
+    ...{ platform: platformSchema.optional(), min_suite: suite },
     tracks: z
       .array(z.strictObject({ id: z.int().min(0).max(65_535), kind: z.int().min(1).max(7), required: z.boolean() }))
       .min(1)
@@ -50,6 +56,7 @@ const policySchema = z
   })
   .refine(({ not_before, not_after }) => not_before < not_after)
   .refine(({ seq, prev_policy_hash: previous }) => (seq === 0) === (previous === null))
+  .refine(({ admission, platform }) => (admission === 'launch') === (platform !== undefined))
   .refine(({ tracks }) => new Set(tracks.map((track) => track.id)).size === tracks.length)
   .refine(({ recipients }) => new Set(recipients.map(({ key_id }) => key_id)).size === recipients.length)
   .refine(({ recipients }) => recipients.some(({ role }) => role === 1))

@@ -9,7 +9,17 @@ import { must, Refused, same, sha256 } from './fields.ts';
 import { checkProof } from './log.ts';
 import { readIdentity, readPolicy, type Policy } from './policy.ts';
 import { keyIdOf, publicKeyOf, type SecretKey } from './primitives.ts';
-import { checkGrant, checkTicket, openWrap, readHead, readOpen, unlock, type Head, type Open } from './records.ts';
+import {
+  checkGrant,
+  checkLaunchUse,
+  checkTicket,
+  openWrap,
+  readHead,
+  readOpen,
+  unlock,
+  type Head,
+  type Open,
+} from './records.ts';
 
 /** From best to worst. */
 const VERDICTS = ['COMPLETE', 'OPEN-ENDED', 'GAPS', 'INVALID', 'EQUIVOCATION'] as const;
@@ -132,9 +142,11 @@ export class CaseFile {
     must(open.minSuite >= policy.min_suite, 'suite');
     must(open.epoch > 0 || (at >= policy.not_before && at <= policy.not_after), 'policy');
     const { type, bytes } = open.attestation;
-    must(type === 3 || policy.admission === 'link', 'attestation');
+    if (type === 0) must(policy.admission === 'link', 'attestation');
+    if (type === 1) must(policy.admission === 'launch', 'attestation');
     const owner = readIdentity(policy.owner);
-    if (type !== 3) return '';
+    if (type === 0) return '';
+    if (type === 1) return checkLaunchUse(bytes, open);
     return checkTicket(bytes, { examId: policy.exam_id, owner, coreHash: open.coreHash, at }).toString('hex');
   }
 

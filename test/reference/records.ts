@@ -1,7 +1,15 @@
 /** OPEN, tickets, wraps, grants and heads: sections 4, 6, 7, 9 and 10. Chunks have a file of their own. */
 import { isUtf8 } from 'node:buffer';
 import { ds, Fields, h, hkdf, must, same, sha256 } from './fields.ts';
-import { keyIdOf, mustBeSigned, openSecret, publicKeyOf, signatureHolds, type SecretKey } from './primitives.ts';
+import {
+  checkKey,
+  keyIdOf,
+  mustBeSigned,
+  openSecret,
+  publicKeyOf,
+  signatureHolds,
+  type SecretKey,
+} from './primitives.ts';
 import { readIdentity, type Policy } from './policy.ts';
 
 const isAscending = (ids: number[]): boolean => ids.every((id, i) => i === 0 || id > ids[i - 1]!);
@@ -59,6 +67,18 @@ export function checkTicket(
   must(signatureHolds(owner, Buffer.concat([ds('sig/ticket'), hash]), signature), 'attestation');
   must(signatureHolds(key, Buffer.concat([ds('sig/ticket-use'), coreHash]), use), 'attestation');
   return key;
+}
+
+/** Section 6.2, without the id_token; answers by whom every epoch must have been opened. */
+export function checkLaunchUse(
+  attest: Buffer,
+  { coreHash, participant }: { coreHash: Buffer; participant: Buffer },
+): string {
+  must(attest.length === 128, 'length');
+  const [key, use] = [attest.subarray(0, 32), attest.subarray(64)];
+  checkKey(key);
+  must(signatureHolds(key, Buffer.concat([ds('sig/launch-use'), coreHash]), use), 'attestation');
+  return `launch ${participant.toString('hex')}`;
 }
 
 /** Section 7, before any crypto: the fields, and exactly the lengths of the suite. */

@@ -161,6 +161,8 @@ export interface RecorderOptions {
   prevHead?: Bytes;
   /** Upload token of the epoch before. */
   previousToken?: string;
+  /** How it is let in where it is not by ticket. */
+  attest?: (coreHash: Bytes) => Promise<Attestation>;
   /** Lies: in the signed core, in who gets a wrap, in what a wrap is bound to, in how the student was let in. */
   changes?: {
     core?: Partial<OpenCore>;
@@ -260,6 +262,7 @@ export class TestRecorder {
     const ticket = options.ticket ?? (policy.admission === 'ticket' ? await makeTicket(exam) : undefined);
     const attestation =
       changes.attestation ??
+      (await options.attest?.(coreHash)) ??
       (ticket ? await attestWithTicket(ticket.record, coreHash, ticket.holder.signer) : NO_ATTESTATION);
     const body = encodeOpenBody(coreBytes, await Promise.all(wraps.map(wrapHash)), attestation);
     const token = `zru_${toBase64Url(randomBytes(32))}`;
@@ -286,7 +289,7 @@ export class TestRecorder {
   }
 
   /** A later epoch of the same recording, as a recorder makes after a crash: new keys, linked to the newest head. */
-  resume(options: Pick<RecorderOptions, 'now' | 'changes'>): Promise<TestRecorder> {
+  resume(options: Pick<RecorderOptions, 'now' | 'changes' | 'attest'>): Promise<TestRecorder> {
     return TestRecorder.begin(this.exam, {
       ...options,
       ...(this.ticket && { ticket: this.ticket }),

@@ -15,6 +15,8 @@ interface Sample {
   /** A path that exists. */
   path: (about: Subject) => string;
   body?: () => Record<string, unknown>;
+  /** Of a route that takes a browser's form. */
+  form?: Record<string, string>;
 }
 
 const recording =
@@ -71,6 +73,34 @@ export const SAMPLES: Record<RouteName, Sample> = {
   'POST /v1/sessions': { path: fixed('/v1/sessions'), body: () => ({ token: 'x'.repeat(20) }) },
   'GET /v1/sessions/current': { path: fixed('/v1/sessions/current') },
   'DELETE /v1/sessions/current': { path: fixed('/v1/sessions/current') },
+  'GET /lti/login': { path: fixed('/lti/login') },
+  'POST /lti/login': { path: fixed('/lti/login'), form: { iss: 'x' } },
+  'POST /v1/lti/logins': {
+    path: fixed('/v1/lti/logins'),
+    body: () => ({ iss: 'x', login_hint: 'x', target_link_uri: 'x', launch_key: HASH }),
+  },
+  'POST /lti/launch': { path: fixed('/lti/launch'), form: { id_token: 'e30.e30.AAAA', state: 'x' } },
+  'POST /lti/select': {
+    path: fixed('/lti/select'),
+    form: { launch_key: HASH, origin: 'https://zeroreel.example', signature: 'A'.repeat(86) },
+  },
+  'GET /lti/jwks': { path: fixed('/lti/jwks') },
+  'GET /lti/register': { path: fixed('/lti/register') },
+  'POST /v1/lti/registrations': {
+    path: fixed('/v1/lti/registrations'),
+    body: () => ({ invitation: 'x'.repeat(20), openid_configuration: 'https://platform.example/configuration' }),
+  },
+  'POST /v1/lti/invitations': { path: fixed('/v1/lti/invitations') },
+  'GET /v1/lti/platforms': { path: fixed('/v1/lti/platforms') },
+  'POST /v1/lti/platforms': {
+    path: fixed('/v1/lti/platforms'),
+    body: () => ({
+      ...{ label: 'x', issuer: 'https://platform.example', client_id: 'x', deployments: [] },
+      ...{ auth_url: 'https://127.0.0.1:1/auth', jwks_url: 'https://127.0.0.1:1/jwks' },
+    }),
+  },
+  'DELETE /v1/lti/platforms/:platform': { path: fixed(`/v1/lti/platforms/${ID}`) },
+  'POST /v1/lti/keys': { path: fixed('/v1/lti/keys') },
   'POST /v1/jobs/purge': { path: fixed('/v1/jobs/purge') },
   'POST /v1/jobs/scrub': { path: fixed('/v1/jobs/scrub'), body: () => ({ depth: 'heads' }) },
   'GET /v1/log/proofs/:index': { path: fixed('/v1/log/proofs/0') },

@@ -92,6 +92,7 @@ export async function call(
   const isRaw = typeof body === 'string' || body instanceof Uint8Array;
   const response = await stageFetch(`${url}${path}`, {
     method,
+    redirect: 'manual',
     headers: {
       ...(token !== undefined && { authorization: `Bearer ${token}` }),
       ...(body !== undefined && { 'content-type': 'application/json' }),

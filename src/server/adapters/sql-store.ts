@@ -6,6 +6,7 @@ import type { SqlDriver } from './sql/driver.ts';
 import { examStore } from './sql/exams.ts';
 import { lifeWrites } from './sql/life.ts';
 import { logStore } from './sql/log.ts';
+import { platformStore } from './sql/platforms.ts';
 import { recordingReads } from './sql/recordings.ts';
 import { readsThrough } from './sql/statements.ts';
 
@@ -19,6 +20,7 @@ export function sqlStore(driver: SqlDriver): Store {
     ...deletionStore(driver, db),
     ...logStore(driver, db),
     ...accessStore(driver, db),
+    ...platformStore(driver, db),
     close: () => driver.close(),
   });
 }

@@ -8,7 +8,9 @@ import { type Bytes, equal, fromBase64Url, toBase64Url } from '../../../crypto/f
 import { ProtocolError } from '../../../crypto/format/errors.ts';
 import { hash } from '../../../crypto/format/hash.ts';
 import { decodeIdentity } from '../../../crypto/format/ids.ts';
+import { launchNonce, verifyLaunchAttestation } from '../../../crypto/format/launch.ts';
 import {
+  ATTEST_ID_TOKEN,
   ATTEST_NONE,
   ATTEST_TICKET,
   type OpenRecord,
@@ -21,7 +23,7 @@ import { parseTicket, verifyTicketAttestation } from '../../../crypto/format/tic
 import { parseWrap, SCOPE_EPOCH, wrapHash, type WrapHeader } from '../../../crypto/format/wrap.ts';
 import type { LogEntry } from '../../../crypto/log/entry.ts';
 import { ServerError } from '../errors.ts';
-import type { EpochRow, RecordingRow, TrackRow, WrapRow } from '../store.ts';
+import type { EpochRow, LaunchRow, RecordingRow, TrackRow, WrapRow } from '../store.ts';
 import { LAST_EPOCH } from './names.ts';
 import { limitsOf, quotaReached, type Quotas } from './quota.ts';
 import { retentionOf } from './retention.ts';
@@ -37,7 +39,7 @@ export interface Opening {
   openHash: string;
   policy: Policy;
   policyHash: string;
-  /** Public key of the seat ticket; null where the exam admits without. */
+  /** Public key of the seat ticket, or whom a platform launched; null where the exam admits without. */
   ticket: string | null;
   noticeHash: string;
   shred: Bytes;
@@ -51,11 +53,15 @@ export interface CurrentPolicy {
   policyHash: string;
 }
 
+/** The launch that was verified with this nonce, while it holds. */
+export type LaunchOf = (nonce: string) => Promise<LaunchRow | undefined>;
+
 /** Throws `open-refused`, `ticket-refused` or `policy-outdated`, or a ProtocolError. */
 export async function verifyOpening(
   request: z.infer<typeof openRequest>,
   current: CurrentPolicy,
   now: number,
+  launchOf: LaunchOf,
 ): Promise<Opening> {
   const openBytes = fromBase64Url(request.open);
   const record = parseOpen(openBytes);
@@ -87,7 +93,7 @@ export async function verifyOpening(
     openHash: toBase64Url(openHash),
     policy,
     policyHash,
-    ticket: await admit(record, policy, now),
+    ticket: await admit(record, policy, now, launchOf),
     noticeHash: request.notice_hash,
     shred,
     tokenHash: request.token_hash,
@@ -132,8 +138,8 @@ async function checkWraps(wraps: readonly Bytes[], record: OpenRecord, policy: P
   return checked;
 }
 
-/** A seat ticket lets its holder in; without one, only where the policy admits anybody who has the link. */
-async function admit(record: OpenRecord, policy: Policy, now: number): Promise<string | null> {
+/** A seat ticket lets its holder in, or a launch whom it names; without, only where the policy admits anybody who has the link. */
+async function admit(record: OpenRecord, policy: Policy, now: number, launchOf: LaunchOf): Promise<string | null> {
   const { type, bytes } = record.attestation;
   if (type === ATTEST_TICKET) {
     const ticket = await verifyTicketAttestation(bytes, {
@@ -144,7 +150,21 @@ async function admit(record: OpenRecord, policy: Policy, now: number): Promise<s
     });
     return toBase64Url(ticket.ticketKey);
   }
+  if (type === ATTEST_ID_TOKEN && policy.admission === 'launch') {
+    const { launchKey, tokenHash } = await verifyLaunchAttestation(bytes, await openCoreHash(record.core));
+    const launch = await launchOf(await launchNonce(launchKey));
+    const isOfThisExam = launch?.purpose === 'record' && launch.examId === record.examId;
+    if (isOfThisExam && launch.tokenHash === toBase64Url(tokenHash)) return launch.person;
+    throw new ServerError('ticket-refused', 'the launch is unknown, for another exam, or too old', {
+      hint: 'open the exam from its course again',
+    });
+  }
   if (type === ATTEST_NONE && policy.admission === 'link') return null;
+  if (policy.admission === 'launch') {
+    throw new ServerError('ticket-refused', 'this exam is opened from its course', {
+      hint: 'or with a personal link that has a seat ticket in it',
+    });
+  }
   throw new ServerError('ticket-refused', 'this exam is opened with a seat ticket', {
     hint: 'use the personal link with the ticket in it',
   });

@@ -30,6 +30,8 @@ export interface Caller {
   expiresMs: number;
   /** Of a session; undefined for a bearer token. */
   sessionHash: string | undefined;
+  /** Whether others vouch for the caller, a learning platform or an identity provider: neither a key nor a token was shown. */
+  isVouchedFor: boolean;
 }
 
 /** SHA-256 of a token: all that the server ever compares or stores. */
@@ -58,7 +60,12 @@ export function secretOf(c: Context): string {
 /** The staff's member who asks, by bearer token or by session, if the row of this route admits the role. An admin may do what anybody may. */
 export async function requireStaff(c: Context, ports: Ports): Promise<Caller> {
   const caller = await callerOf(c, ports);
-  const { access } = ROUTES[`${c.req.method === 'HEAD' ? 'GET' : c.req.method} ${routePath(c)}` as RouteName] as Route;
+  const { access, byKey } = ROUTES[
+    `${c.req.method === 'HEAD' ? 'GET' : c.req.method} ${routePath(c)}` as RouteName
+  ] as Route;
+  if (byKey && caller.isVouchedFor && caller.role !== 'admin') {
+    throw new ServerError('forbidden', 'this takes your identity key', { hint: 'sign in with your key' });
+  }
   if (caller.role === 'admin' || (typeof access !== 'string' && access.includes(caller.role))) return caller;
   throw new ServerError('forbidden', `the role ${caller.role} cannot do this`);
 }
@@ -78,7 +85,14 @@ async function callerOf(c: Context, { store, clock }: Ports): Promise<Caller> {
     if (!isLive(token, now)) throw new ServerError('unauthenticated', 'the token is unknown, expired or revoked');
     if (isNoted(token, now)) await store.tokenUsed(token.tokenHash, now).catch(unnoted);
     const { role, examIds, expiresMs } = token;
-    return { role, identity: null, reach: examIds ? { examIds } : undefined, expiresMs, sessionHash: undefined };
+    return {
+      role,
+      identity: null,
+      reach: examIds ? { examIds } : undefined,
+      expiresMs,
+      sessionHash: undefined,
+      isVouchedFor: false,
+    };
   }
   const session = await store.sessionByHash(await tokenHash(secret));
   if (!isLive(session, now))
@@ -86,8 +100,9 @@ async function callerOf(c: Context, { store, clock }: Ports): Promise<Caller> {
   if (!['GET', 'HEAD'].includes(c.req.method)) requireOwnPage(c);
   if (isNoted(session, now)) await store.sessionUsed(session.sessionHash, now).catch(unnoted);
   const { role, identity, examIds, expiresMs, sessionHash } = session;
+  const isVouchedFor = identity === null && session.tokenHash === null;
   const named = identity === null ? undefined : { identity: encodeIdentity(fromBase64Url(identity)) };
-  return { role, identity, reach: named ?? (examIds ? { examIds } : undefined), expiresMs, sessionHash };
+  return { role, identity, reach: named ?? (examIds ? { examIds } : undefined), expiresMs, sessionHash, isVouchedFor };
 }
 
 function isLive<Row extends TokenRow | SessionRow>(row: Row | undefined, now: number): row is Row {

@@ -5,6 +5,7 @@ import { fromBase64Url, toBase64Url } from '../../../crypto/format/bytes.ts';
 import { decodeIdentity } from '../../../crypto/format/ids.ts';
 import { ownerHash, parsePolicy, type Policy } from '../../../crypto/format/policy.ts';
 import * as api from '../../../schema/api.ts';
+import { tenantName } from '../core/launch.ts';
 import { ServerError } from '../errors.ts';
 import type { Ports } from '../ports.ts';
 import type { PolicyRow } from '../store.ts';
@@ -66,7 +67,7 @@ export function examRoutes(ports: Ports): Hono {
       retention_days,
       practice,
     } as const;
-    const people = [policy.owner, ...policy.recipients.map(({ identity }) => identity)];
+    const people = peopleOf(policy);
     if (!(await store.publishPolicy(row, people, entry))) {
       // Somebody else was quicker, perhaps this very request's first try.
       const winner = await store.latestPolicy(row.examId);
@@ -118,6 +119,13 @@ export function examRoutes(ports: Ports): Hono {
   });
 
   return routes;
+}
+
+/** Whom the policy names: its owner and readers, and the tenant of a learning platform that may launch it. */
+function peopleOf({ owner, recipients, platform }: Policy): string[] {
+  const tenant =
+    platform && tenantName({ ...platform, clientId: platform.client_id, deploymentId: platform.deployment_id });
+  return [owner, ...recipients.map(({ identity }) => identity), ...(tenant === undefined ? [] : [tenant])];
 }
 
 function policyAnswer(row: PolicyRow): z.infer<typeof api.policySummary> {

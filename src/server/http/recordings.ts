@@ -94,7 +94,9 @@ export function recordingRoutes(
 
     if (isAttestedFirst) await requireAttested(ports);
     const { policy } = await parsePolicy(newest.bytes);
-    const opening = await verifyOpening(body, { policy, policyHash: newest.policyHash }, now);
+    const opening = await verifyOpening(body, { policy, policyHash: newest.policyHash }, now, (nonce) =>
+      store.launch(nonce, now),
+    );
     if (limiter && opening.ticket !== null) await takeOrRefuse(limiter, 'ticket', opening.ticket);
 
     // The share first: a crash here leaves an orphan, which the sweep destroys; the other way round a recording could never be opened.

@@ -49,6 +49,14 @@ export async function readJson<Schema extends z.ZodType>(c: Context, schema: Sch
   return parse(schema, value);
 }
 
+/** The fields of a form that a browser sends; `malformed` for another kind of body. */
+export async function readForm(c: Context): Promise<URLSearchParams> {
+  if (!/^application\/x-www-form-urlencoded\s*(?:;|$)/i.test(c.req.header('content-type') ?? '')) {
+    throw new ServerError('malformed', 'expected content-type: application/x-www-form-urlencoded');
+  }
+  return new URLSearchParams(await readBody(c.req.raw));
+}
+
 export function parse<Schema extends z.ZodType>(schema: Schema, value: unknown): z.infer<Schema> {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;

@@ -15,6 +15,8 @@ export interface Route {
    * exams that they are bound to, an administrator everything.
    */
   access: 'anybody' | 'recorder' | readonly Exclude<Role, 'admin'>[];
+  /** Whether a session that a learning platform or an identity provider vouched for is not enough. */
+  byKey?: true;
   /** Schema of the JSON body. */
   request?: z.ZodType;
   /** Parameters of the query. */
@@ -91,6 +93,7 @@ export const ROUTES = {
   'POST /v1/exams': {
     summary: 'Publish a policy: a new exam, or the next version of one',
     access: ['instructor'],
+    byKey: true,
     request: api.publishPolicyRequest,
     answers: { 200: api.publishPolicyResponse, 201: api.publishPolicyResponse },
     errors: ['policy-refused', 'policy-conflict', 'key-revoked', 'record-refused'],
@@ -185,6 +188,7 @@ export const ROUTES = {
   'POST /v1/recordings/:id/release': {
     summary: 'Release wraps and shred shares to a reader; the log says so first',
     access: ['instructor'],
+    byKey: true,
     request: api.releaseRequest,
     answers: { 200: api.releaseResponse },
     errors: ['reader-unknown', 'key-revoked', 'storage-unavailable', 'share-unsettled', ...GONE, 'not-found'],
@@ -193,6 +197,7 @@ export const ROUTES = {
   'POST /v1/recordings/:id/downloads': {
     summary: 'Sign download URLs',
     access: ['instructor'],
+    byKey: true,
     request: api.downloadsRequest,
     answers: { 200: api.downloadsResponse },
     errors: [...GONE, 'not-found'],
@@ -201,6 +206,7 @@ export const ROUTES = {
   'POST /v1/recordings/:id/grants': {
     summary: 'Add a reader whom a newer policy names, by a wrap that an instructor made',
     access: ['instructor'],
+    byKey: true,
     request: api.grantRequest,
     answers: { 200: api.positionResponse, 201: api.positionResponse },
     errors: ['grant-refused', 'key-revoked', 'record-refused', ...GONE, 'not-found'],
@@ -209,6 +215,7 @@ export const ROUTES = {
   'GET /v1/recordings/:id/notes': {
     summary: 'Reviewers’ notes, as they were sealed; the server reads none',
     access: ['instructor'],
+    byKey: true,
     answers: { 200: api.notesResponse },
     errors: [...GONE, 'not-found'],
     again: 'safe',
@@ -216,6 +223,7 @@ export const ROUTES = {
   'POST /v1/recordings/:id/notes': {
     summary: 'Keep a sealed note; it is destroyed with the recording’s keys',
     access: ['instructor'],
+    byKey: true,
     request: api.noteRequest,
     answers: { 200: api.positionResponse, 201: api.positionResponse },
     errors: ['note-refused', 'record-refused', 'notes-full', ...GONE, 'not-found'],
@@ -224,6 +232,7 @@ export const ROUTES = {
   'POST /v1/recordings/:id/exports': {
     summary: 'Declare an export; the log keeps it',
     access: ['instructor'],
+    byKey: true,
     request: api.exportRequest,
     answers: { 201: api.positionResponse },
     errors: ['reader-unknown', ...GONE, 'not-found'],
@@ -232,6 +241,7 @@ export const ROUTES = {
   'POST /v1/recordings/:id/erasure': {
     summary: 'Destroy a recording now',
     access: ['instructor'],
+    byKey: true,
     request: api.erasureRequest,
     answers: { 202: api.erasureResponse },
     errors: ['storage-unavailable', ...GONE, 'not-found'],
@@ -360,6 +370,102 @@ export const ROUTES = {
     answers: { 200: api.positionResponse },
     errors: ['not-found'],
     again: 'once',
+  },
+
+  // ---- learning platforms: LTI 1.3 -------------------------------------------------------------------------------------------
+  'GET /lti/login': {
+    summary: 'OIDC login that a platform initiates; leads to the launch page',
+    access: 'anybody',
+    answers: { 303: 'text/html' },
+    errors: [],
+    again: 'safe',
+  },
+  'POST /lti/login': {
+    summary: 'The same, as a form',
+    access: 'anybody',
+    answers: { 303: 'text/html' },
+    errors: ['malformed', 'too-large'],
+    again: 'same',
+  },
+  'POST /v1/lti/logins': {
+    summary: 'Begin a login with the key of a launch: where the browser goes now',
+    access: 'anybody',
+    request: api.loginRequest,
+    answers: { 201: api.loginResponse },
+    errors: ['launch-refused', 'origin-refused', 'record-refused'],
+    again: 'anew',
+  },
+  'POST /lti/launch': {
+    summary: 'A platform’s message (form with `id_token` and `state`); hands it to the launch page, or says why not',
+    access: 'anybody',
+    answers: { 200: 'text/html', 403: 'text/html', 502: 'text/html' },
+    errors: ['malformed', 'too-large'],
+    again: 'once',
+  },
+  'POST /lti/select': {
+    summary: 'The exam that was chosen for a course (form); sends it to the platform, signed',
+    access: 'anybody',
+    answers: { 200: 'text/html' },
+    errors: ['malformed', 'too-large', 'launch-refused', 'origin-refused', 'sign-in-refused'],
+    again: 'once',
+  },
+  'GET /lti/jwks': {
+    summary: 'Public keys of this tool (RFC 7517)',
+    access: 'anybody',
+    answers: { 200: api.jwksSchema },
+    errors: [],
+    again: 'safe',
+  },
+  'GET /lti/register': {
+    summary: 'Where an invited platform begins dynamic registration; leads to the launch page',
+    access: 'anybody',
+    answers: { 303: 'text/html' },
+    errors: [],
+    again: 'safe',
+  },
+  'POST /v1/lti/registrations': {
+    summary: 'Register this tool at a platform, by its invitation',
+    access: 'anybody',
+    request: api.registrationRequest,
+    answers: { 201: api.registrationResponse },
+    errors: ['launch-refused', 'origin-refused', 'platform-unreachable'],
+    again: 'once',
+  },
+  'POST /v1/lti/invitations': {
+    summary: 'A link with which a platform’s administrator registers this tool, once and within a day',
+    access: [],
+    answers: { 201: api.invitationResponse },
+    errors: [],
+    again: 'anew',
+  },
+  'GET /v1/lti/platforms': {
+    summary: 'The platforms that may launch, with the keys that they sign with now',
+    access: ['instructor'],
+    answers: { 200: api.platformsResponse },
+    errors: [],
+    again: 'safe',
+  },
+  'POST /v1/lti/platforms': {
+    summary: 'Register a platform, or change what is known of it',
+    access: [],
+    request: api.platformRequest,
+    answers: { 201: api.platformResponse },
+    errors: [],
+    again: 'same',
+  },
+  'DELETE /v1/lti/platforms/:platform': {
+    summary: 'Forget a platform, and its launches',
+    access: [],
+    answers: { 200: api.positionResponse },
+    errors: ['not-found'],
+    again: 'once',
+  },
+  'POST /v1/lti/keys': {
+    summary: 'Make this tool’s next signing key; the ones before stay published for a month',
+    access: [],
+    answers: { 201: api.platformKeyResponse },
+    errors: [],
+    again: 'anew',
   },
 
   // ---- jobs ----------------------------------------------------------------------------------------------------------------

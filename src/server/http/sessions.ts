@@ -1,5 +1,5 @@
 /** Signing in at the pages: an identity signs a challenge, or a token is shown; a cookie stands for it from then on. */
-import { Hono } from 'hono';
+import { type Context, Hono } from 'hono';
 import type { z } from 'zod';
 import { fromBase64Url, toBase64Url } from '../../../crypto/format/bytes.ts';
 import { verify } from '../../../crypto/format/ed25519.ts';
@@ -10,6 +10,7 @@ import { ServerError } from '../errors.ts';
 import type { Ports } from '../ports.ts';
 import type { SessionRow, Store } from '../store.ts';
 import { type Caller, requireOwnPage, requireStaff, SESSION_COOKIE, tokenHash } from './access.ts';
+import { originOf, proveLaunch } from './lti.ts';
 import { readJson, SECRET } from './request.ts';
 
 /** A working day: nobody stays signed in on a computer that others use tomorrow. */
@@ -57,7 +58,7 @@ export function sessionRoutes(ports: Ports, publicUrl: string | undefined): Hono
     const body = await readJson(c, api.sessionRequest);
     requireOwnPage(c);
     const now = clock.now();
-    const session = 'token' in body ? await tokenSession(body.token, now) : await identitySession(body, now);
+    const session = await begin(c, body, now);
     const { row, cookie } = await openSession(store, session, now);
     return c.json(sessionAnswer(row), 201, { ...SECRET, 'set-cookie': cookie });
   });
@@ -77,6 +78,23 @@ export function sessionRoutes(ports: Ports, publicUrl: string | undefined): Hono
       'set-cookie': `${SESSION_COOKIE}=; ${COOKIE_ATTRIBUTES}; Max-Age=0`,
     });
   });
+
+  function begin(c: Context, body: z.infer<typeof api.sessionRequest>, now: number): Promise<NewSession> {
+    if ('token' in body) return tokenSession(body.token, now);
+    return 'launch_key' in body ? launchSession(c, body, now) : identitySession(body, now);
+  }
+
+  /** A launch begins one session. It enrols keys and lists; what opens, changes or destroys a recording takes the identity's key. */
+  async function launchSession(c: Context, proof: z.infer<typeof api.launchProof>, now: number): Promise<NewSession> {
+    const row = await proveLaunch(store, proof, originOf(c, publicUrl), now);
+    if (row?.purpose !== 'review' || row.role === null || !(await store.endLaunch(row.nonce))) {
+      throw new ServerError('sign-in-refused', 'the launch was used, or is too old', {
+        hint: 'open it from the course again',
+      });
+    }
+    const { role, examId } = row;
+    return { role, identity: null, tokenHash: null, examIds: examId === null ? [] : [examId], expiresMs: Infinity };
+  }
 
   async function tokenSession(secret: string, now: number): Promise<NewSession> {
     const token = await store.tokenByHash(await tokenHash(secret));

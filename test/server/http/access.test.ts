@@ -2,16 +2,21 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { toBase64Url } from '../../../crypto/format/bytes.ts';
 import { encodeKeyDocument, KEY_ADD, type KeyDocumentFields } from '../../../crypto/format/keydoc.ts';
+import { decodeIdentity } from '../../../crypto/format/ids.ts';
+import { ownerHash } from '../../../crypto/format/policy.ts';
 import { Api } from '../../../src/client/api.ts';
 import { systemEnvironment } from '../../../src/client/environment.ts';
 import { createApp } from '../../../src/server/app.ts';
-import { routeRows, type RouteName } from '../../../src/server/http/routes.ts';
-import { makeReader, type TestExam, type TestReader, type TestRecorder } from '../recorder.ts';
+import { type Route, routeRows, type RouteName } from '../../../src/server/http/routes.ts';
+import { MEMBERSHIP, TestPlatform } from '../../lti/platform.ts';
+import { Visitor } from '../../lti/visitor.ts';
+import { makeReader, makeTicket, type TestExam, type TestReader, type TestRecorder } from '../recorder.ts';
 import { SAMPLES } from '../samples.ts';
 import { type Answer, expectStatus, Stage } from '../stage.ts';
 
 let stage: Stage;
 let reader: TestReader;
+let platform: TestPlatform;
 let own: { exam: TestExam; recorder: TestRecorder };
 let foreign: { exam: TestExam; recorder: TestRecorder };
 /** By actor: what it sends to be known. */
@@ -24,6 +29,8 @@ const STAFF = [
   'instructor by bound token',
   'compliance by token',
   'compliance by bound token',
+  'instructor by launch',
+  'compliance by launch',
 ] as const;
 type Member = (typeof STAFF)[number];
 const ACTORS = ['nobody', 'recorder', ...STAFF] as const;
@@ -32,8 +39,12 @@ type Actor = (typeof ACTORS)[number];
 beforeAll(async () => {
   stage = await Stage.start();
   reader = await makeReader(1);
-  const [mine, theirs] = [await stage.exam({ readers: [reader] }), await stage.exam()];
-  own = { exam: mine, recorder: await stage.recorder(mine) };
+  platform = await TestPlatform.start({ now: () => stage.clock.now() });
+  const body = platform.registration;
+  expectStatus(await stage.call('POST', '/v1/lti/platforms', { token: stage.admin, body }), 201);
+  const changes = { admission: 'launch', platform: await platform.pinned() } as const;
+  const [mine, theirs] = [await stage.exam({ readers: [reader], changes }), await stage.exam()];
+  own = { exam: mine, recorder: await stage.recorder(mine, { ticket: await makeTicket(mine) }) };
   foreign = { exam: theirs, recorder: await stage.recorder(theirs) };
   await stage.server.jobs.publish();
   const bound = { exam_ids: [mine.policy.exam_id] };
@@ -49,9 +60,25 @@ beforeAll(async () => {
   credentials['instructor by bound token'] = await token('instructor', bound);
   credentials['compliance by token'] = await token('compliance');
   credentials['compliance by bound token'] = await token('compliance', bound);
+  credentials['instructor by launch'] = await launch(mine, ['#Instructor']);
+  credentials['compliance by launch'] = await launch(mine, ['#Instructor', '/Instructor#TeachingAssistant']);
   credentials['instructor by identity'] = { cookie: await signIn(reader), 'zeroreel-csrf': '1' };
 });
-afterAll(() => stage.stop());
+afterAll(async () => {
+  await platform.stop();
+  await stage.stop();
+});
+
+async function launch({ policy }: TestExam, roles: string[]): Promise<Record<string, string>> {
+  const visitor = new Visitor(stage.server.url);
+  const owner = toBase64Url(await ownerHash(decodeIdentity(policy.owner)));
+  await visitor.launch(platform, {
+    targetLinkUri: `${stage.server.url}/lti/launch`,
+    roles: roles.map((role) => MEMBERSHIP + role),
+    custom: { exam: `v1.${policy.exam_id}.${owner}.${policy.seq}` },
+  });
+  return (await visitor.signIn()).headers;
+}
 
 async function signIn({ identity, key }: TestReader): Promise<string> {
   const fields: KeyDocumentFields = {
@@ -80,18 +107,25 @@ function isAdmitted({ status, body }: Answer): boolean {
 }
 
 /** The table's own words, read without the server's code: who is admitted to the own, and who to the foreign exam too. */
-function expected(access: (typeof routeRows)[number][1]['access'], actor: Actor, isOwn: boolean, isAboutOne: boolean) {
+function expected(
+  { access, byKey }: Pick<Route, 'access' | 'byKey'>,
+  actor: Actor,
+  isOwn: boolean,
+  isAboutOne: boolean,
+) {
   if (access === 'anybody') return true;
   if (access === 'recorder') return actor === 'recorder' && isOwn;
   if (actor === 'admin') return true;
   if (actor === 'nobody' || actor === 'recorder') return false;
+  // Others than its person can make a launch: what a recording's own readers do takes their key.
+  if (byKey && actor.includes('launch')) return false;
   const role = actor.startsWith('instructor') ? 'instructor' : 'compliance';
-  const isBound = actor.includes('bound') || actor.includes('identity');
+  const isBound = /bound|identity|launch/.test(actor);
   return access.includes(role) && (isOwn || !isBound || !isAboutOne);
 }
 
-const cells = routeRows.flatMap(([name, { access }]) =>
-  ACTORS.flatMap((actor) => ['own', 'foreign'].map((whose) => [name, actor, whose, access] as const)),
+const cells = routeRows.flatMap(([name, row]) =>
+  ACTORS.flatMap((actor) => ['own', 'foreign'].map((whose) => [name, actor, whose, row] as const)),
 );
 /** What would end the stage: tested elsewhere, by other names. */
 const ENDS: ReadonlySet<RouteName> = new Set(['DELETE /v1/sessions/current', 'POST /v1/recordings/:id/erasure']);
@@ -103,7 +137,7 @@ const TRIES: ReadonlySet<RouteName> = new Set(['POST /v1/sessions', 'POST /v1/se
 describe('who may do what', () => {
   test.each(cells.filter(([name]) => !ENDS.has(name) && !TRIES.has(name) && !ASKS_LATE.has(name)))(
     '%s, %s, %s',
-    async (name, actor, whose, access) => {
+    async (name, actor, whose, row) => {
       const about = whose === 'own' ? own : foreign;
       const { path, body } = SAMPLES[name];
       const [method] = name.split(' ') as [string];
@@ -113,7 +147,7 @@ describe('who may do what', () => {
       });
       const isAboutOne = /:exam|recordings\/:id/.test(name);
       expect({ admitted: isAdmitted(answer), answer: answer.status }).toEqual({
-        admitted: expected(access, actor, whose === 'own', isAboutOne),
+        admitted: expected(row, actor, whose === 'own', isAboutOne),
         answer: answer.status,
       });
     },
@@ -121,14 +155,14 @@ describe('who may do what', () => {
 
   test('an erasure is for who reaches the exam, and only for them', async () => {
     for (const actor of ACTORS) {
-      if (expected(['instructor'], actor, false, true)) continue;
+      if (expected({ access: ['instructor'], byKey: true }, actor, false, true)) continue;
       const answer = await stage.call('POST', SAMPLES['POST /v1/recordings/:id/erasure'].path(foreign), {
         headers: credentials[actor]!,
         body: { reason: 'student' },
       });
       expect({ actor, admitted: isAdmitted(answer) }).toEqual({ actor, admitted: false });
     }
-    const doomed = { exam: own.exam, recorder: await stage.recorder(own.exam) };
+    const doomed = { exam: own.exam, recorder: await stage.recorder(own.exam, { ticket: await makeTicket(own.exam) }) };
     const answer = await stage.call('POST', SAMPLES['POST /v1/recordings/:id/erasure'].path(doomed), {
       headers: credentials['instructor by bound token']!,
       body: { reason: 'student' },
@@ -150,7 +184,7 @@ describe('who may do what', () => {
   test.each(STAFF)('%s lists exactly the exams within reach', async (actor: Member) => {
     const answer = await stage.call('GET', '/v1/exams', { headers: credentials[actor]! });
     const { exams } = expectStatus<{ exams: { exam_id: string }[] }>(answer, 200);
-    const isBound = actor.includes('bound') || actor.includes('identity');
+    const isBound = /bound|identity|launch/.test(actor);
     const all = [own.exam.policy.exam_id, foreign.exam.policy.exam_id];
     expect(exams.map(({ exam_id: id }) => id).sort()).toEqual((isBound ? all.slice(0, 1) : all).sort());
   });

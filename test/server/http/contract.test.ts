@@ -153,12 +153,15 @@ const NEEDS_NOTHING: ReadonlySet<RouteName> = new Set([
   'GET /log/vkey',
   'GET /v1/openapi.json',
   'GET /v1/reference',
+  'GET /lti/login',
+  'POST /lti/login',
+  'GET /lti/register',
 ]);
 
 describe('a machine that fails is told as it is, by every route', () => {
   test.each(routeRows.map(([name]) => name).filter((name) => !NEEDS_NOTHING.has(name)))('%s', async (name) => {
     const [method] = name.split(' ') as [string];
-    const { path, body } = SAMPLES[name];
+    const { path, body, form } = SAMPLES[name];
     for (const [thrown, code] of [
       [new StoreError('busy', 'x'), 'busy'],
       [new StoreError('unavailable', 'x'), 'database-unavailable'],
@@ -172,8 +175,12 @@ describe('a machine that fails is told as it is, by every route', () => {
       const sent = name === 'POST /v1/recordings/:id/heads' ? { head: await recorder.head() } : body?.();
       const response = await createApp(ports).request(path({ exam, recorder }), {
         method,
-        headers: { authorization: `Bearer ${stage.admin}`, 'content-type': 'application/json', 'zeroreel-csrf': '1' },
+        headers: {
+          ...{ authorization: `Bearer ${stage.admin}`, 'zeroreel-csrf': '1' },
+          'content-type': form ? 'application/x-www-form-urlencoded' : 'application/json',
+        },
         ...(sent && { body: JSON.stringify(sent) }),
+        ...(form && { body: new URLSearchParams(form).toString() }),
       });
       const answer = { status: response.status, headers: response.headers, body: (await response.json()) as unknown };
       expectDocumented(method, path({ exam, recorder }), answer);

@@ -101,7 +101,8 @@ export function deletionStore(driver: SqlDriver, db: Reads): DeletionStore {
         clear('tracks', recordingId),
         clear('epochs', recordingId),
         statement(
-          `UPDATE recordings SET state = 'deleted', objects = ?, bytes = ?, deleted_ms = ? WHERE id = ?`,
+          `UPDATE recordings SET state = 'deleted', objects = ?, bytes = ?, deleted_ms = ?,
+            ticket = CASE WHEN ticket LIKE 'launch %' THEN NULL ELSE ticket END WHERE id = ?`,
           destroyed.objects,
           destroyed.bytes,
           now,
