@@ -10,6 +10,8 @@ export interface PageRules {
   isCapturing: boolean;
   /** Derives a key from a passphrase: Argon2 is WebAssembly. */
   hasKeys: boolean;
+  /** Shown in a frame by learning platforms, whose hosts nobody knows beforehand: nothing on it acts by itself, or is signed in. */
+  isFramed?: true;
 }
 
 export const PAGES: readonly PageRules[] = [
@@ -25,6 +27,7 @@ export const PAGES: readonly PageRules[] = [
   { path: '/guide/compliance', title: 'Guide for compliance staff - Zeroreel', isCapturing: false, hasKeys: false },
   { path: '/guide/operator', title: 'Guide for operators - Zeroreel', isCapturing: false, hasKeys: false },
   { path: '/guide/dpia', title: 'Impact assessment - Zeroreel', isCapturing: false, hasKeys: false },
+  { path: '/launch', title: 'From your course - Zeroreel', isCapturing: false, hasKeys: false, isFramed: true },
 ];
 
 /** Name of the one Trusted Types policy: it makes URLs of this origin's own workers and nothing else (src/web/parts/worker.ts). */
@@ -37,7 +40,7 @@ export function pageFile({ path }: PageRules): string {
 
 /**
  * Headers of a page. `bucketOrigin` is where presigned URLs point: the one other place that a page may speak to. No inline script
- * or style, no frame in either direction, no plug-in, no form that leaves, no base that moves.
+ * or style, no frame in either direction (but for the one page that stands in a course), no plug-in, no form that leaves, no base that moves.
  */
 export function pageHeaders(page: PageRules, bucketOrigin: string): Record<string, string> {
   const capture = page.isCapturing ? '(self)' : '()';
@@ -50,8 +53,8 @@ export function pageHeaders(page: PageRules, bucketOrigin: string): Record<strin
       `media-src 'self' blob:`,
       `worker-src 'self'`,
       `base-uri 'none'`,
-      `form-action 'none'`,
-      `frame-ancestors 'none'`,
+      page.isFramed ? `form-action 'self'` : `form-action 'none'`,
+      page.isFramed ? 'frame-ancestors *' : `frame-ancestors 'none'`,
       `trusted-types ${WORKER_POLICY}`,
     ].join('; '),
     'permissions-policy': [
@@ -61,7 +64,7 @@ export function pageHeaders(page: PageRules, bucketOrigin: string): Record<strin
       ...['payment', 'usb', 'serial', 'hid', 'midi'].map((name) => `${name}=()`),
     ].join(', '),
     'cross-origin-opener-policy': 'same-origin',
-    'x-frame-options': 'DENY',
+    ...(!page.isFramed && { 'x-frame-options': 'DENY' }),
   };
 }
 

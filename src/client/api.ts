@@ -4,9 +4,14 @@ import {
   downloadsResponse,
   erasureResponse,
   examsResponse,
+  invitationResponse,
   keysResponse,
+  loginResponse,
   notesResponse,
   openResponse,
+  platformKeyResponse,
+  platformResponse,
+  platformsResponse,
   policyResponse,
   positionResponse,
   problemSchema,
@@ -16,6 +21,7 @@ import {
   receiptStatusResponse,
   recordingSchema,
   recordingsResponse,
+  registrationResponse,
   releaseResponse,
   scrubLine,
   serviceSchema,
@@ -28,8 +34,12 @@ import {
   type erasureRequest,
   type exportRequest,
   type grantRequest,
+  type launchProof,
+  type loginRequest,
   type noteRequest,
   type openRequest,
+  type platformRequest,
+  type registrationRequest,
   type releaseRequest,
   type scrubRequest,
   type sessionRequest,
@@ -130,6 +140,16 @@ export class Api {
     return this.#openSession({ token });
   }
 
+  /** By a teacher's launch from a learning platform. */
+  signInByLaunch(proof: z.input<typeof launchProof>) {
+    return this.#openSession(proof);
+  }
+
+  /** Where the browser goes to sign in at the platform, and the `state` that comes back. */
+  beginLaunch(request: z.input<typeof loginRequest>) {
+    return this.#json('POST', '/v1/lti/logins', loginResponse, { body: request, retry: ONCE });
+  }
+
   #openSession(request: z.input<typeof sessionRequest>) {
     return this.#json('POST', '/v1/sessions', sessionResponse, { body: request, retry: ONCE });
   }
@@ -149,6 +169,33 @@ export class Api {
 
   async signOut(): Promise<void> {
     this.#accept(await this.#call('DELETE', '/v1/sessions/current'));
+  }
+
+  // ---- learning platforms ------------------------------------------------------------------------------------------------
+  platforms() {
+    return this.#json('GET', '/v1/lti/platforms', platformsResponse);
+  }
+
+  /** Adds a platform, or changes what is known of the one with this issuer and client id. */
+  putPlatform(request: z.input<typeof platformRequest>) {
+    return this.#json('POST', '/v1/lti/platforms', platformResponse, { body: request });
+  }
+
+  removePlatform(id: string) {
+    return this.#json('DELETE', `/v1/lti/platforms/${id}`, positionResponse);
+  }
+
+  /** A link with which a platform's administrator registers this tool, once. */
+  invitePlatform() {
+    return this.#json('POST', '/v1/lti/invitations', invitationResponse, { retry: ONCE });
+  }
+
+  registerPlatform(request: z.input<typeof registrationRequest>) {
+    return this.#json('POST', '/v1/lti/registrations', registrationResponse, { body: request, retry: ONCE });
+  }
+
+  rotatePlatformKey() {
+    return this.#json('POST', '/v1/lti/keys', platformKeyResponse, { retry: ONCE });
   }
 
   // ---- exams -----------------------------------------------------------------------------------------------------------

@@ -79,7 +79,7 @@ export async function checkLaunch(about: unknown, expected: LaunchExpectation): 
   const { id_token: idToken, jwk } = shown.data.launch;
   const { attestation, platform } = expected;
   if (!equal(await sha256(utf8(idToken)), attestation.tokenHash)) refuse('another id_token than OPEN commits to');
-  const claims = await verifiedClaims(idToken, jwk as JWK, platform);
+  const claims = await verifiedClaims(idToken, jwk, platform);
   if (claims.nonce !== (await launchNonce(attestation.launchKey))) refuse('the platform vouched for another key');
   if (claims[`${CLAIM}deployment_id`] !== platform.deployment_id) refuse('of another deployment');
   const [version, examId, ownerHash] = claims[`${CLAIM}custom`].exam.split('.');
@@ -91,7 +91,7 @@ export async function checkLaunch(about: unknown, expected: LaunchExpectation): 
     refuse('of somebody else');
   const atMs = claims.iat * 1000;
   if (expected.openedMs < atMs - CLOCK_MS || expected.openedMs > atMs + LONGEST_MS) refuse('of another time');
-  const isPinned = platform.keys.includes(await calculateJwkThumbprint(jwk as JWK));
+  const isPinned = platform.keys.includes(await calculateJwkThumbprint(jwk));
   return { state: isPinned ? 'verified' : 'unpinned', subject: claims.sub, atMs };
 }
 

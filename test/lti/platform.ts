@@ -267,7 +267,7 @@ export class TestPlatform {
       'http://www.ExamplePlatformVendor.com/session': { id: '89023sj890dju080' },
     };
     if (isSelection) {
-      delete claims[`${CLAIM}resource_link`];
+      claims[`${CLAIM}resource_link`] = undefined;
       claims[`${DEEP_LINKING}deep_linking_settings`] = {
         deep_link_return_url: `${this.url}/return`,
         accept_types: ['link', 'ltiResourceLink'],

@@ -21,7 +21,8 @@ import type { Ports } from '../ports.ts';
 import type { LaunchRow, PlatformRow, PolicyRow, Store } from '../store.ts';
 import { requireOwnPage, tokenHash } from './access.ts';
 import { handOver, submitTo } from './handoff.ts';
-import { PlatformKeys, signAsTool, toolKeys } from './platform-keys.ts';
+import type { PlatformKeys} from './platform-keys.ts';
+import { signAsTool, toolKeys } from './platform-keys.ts';
 import { parse, readForm, readJson, SECRET } from './request.ts';
 
 /** From the login to the launch: a person may have to sign in at the platform. */

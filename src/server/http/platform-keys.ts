@@ -99,7 +99,7 @@ export function unreachable(cause: unknown): ServerError {
 /** Members of a JWK that are no secret (RFC 7517 section 4, RFC 7518 section 6). */
 function publicMembers({ kty, kid, alg, use, n, e, crv, x, y }: JWK): JWK {
   const members = { kty, kid, alg, use, n, e, crv, x, y };
-  return Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined)) as JWK;
+  return Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined));
 }
 
 /** Makes a key that signs from now on; answers its id. The ones before stay published for a month. */

@@ -1,4 +1,6 @@
 /** Launches by a learning platform, over real HTTP on both sides. The traps of Canvas have a test each. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { generateKeyPair } from 'jose';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { toBase64Url } from '../../../crypto/format/bytes.ts';
@@ -6,7 +8,7 @@ import { decodeIdentity } from '../../../crypto/format/ids.ts';
 import { encodeKeyDocument, KEY_ADD } from '../../../crypto/format/keydoc.ts';
 import { ownerHash } from '../../../crypto/format/policy.ts';
 import type { Handoff } from '../../../src/server/http/handoff.ts';
-import { CLAIM, type CourseLink, MEMBERSHIP, NAMES, PERSON, TestPlatform } from '../../lti/platform.ts';
+import { CLAIM, type CourseLink, DEEP_LINKING, MEMBERSHIP, NAMES, PERSON, TestPlatform } from '../../lti/platform.ts';
 import { Visitor } from '../../lti/visitor.ts';
 import { makeReader, type TestExam, TestRecorder } from '../recorder.ts';
 import { DAY_MS, expectStatus, HOUR_MS, MINUTE_MS, Stage } from '../stage.ts';
@@ -41,8 +43,8 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-async function register(of: TestPlatform, deployments = [of.deploymentId]): Promise<string> {
-  const body = { ...of.registration, deployments };
+async function register(of: TestPlatform, deployments = [of.deploymentId], changes = {}): Promise<string> {
+  const body = { ...of.registration, deployments, ...changes };
   const answer = await stage.call('POST', '/v1/lti/platforms', { token: stage.admin, body });
   return expectStatus<{ id: string }>(answer, 201).id;
 }
@@ -168,14 +170,10 @@ describe('a message is believed', () => {
 
   test('and a platform that does not answer lets nobody in', async () => {
     const silent = await TestPlatform.start({ now: () => stage.clock.now(), clientId: 'silent' });
-    await register(
-      { ...silent, registration: { ...silent.registration, jwks_url: `${silent.url}/gone` } } as TestPlatform,
-      [silent.deploymentId],
-    );
+    await register(silent, [silent.deploymentId], { jwks_url: `${silent.url}/gone` });
     const handoff = await new Visitor(stage.server.url).launch(silent, link());
     expect(handoff).toMatchObject({ to: 'refused', reason: 'platform-unreachable' });
     await silent.stop();
-    stage.reported.length = 0;
   });
 });
 
@@ -322,7 +320,15 @@ describe('the traps of Canvas', () => {
       await store.recordings(exam.policy.exam_id, 100),
     ]);
     expect(kept).toContain('launch ');
-    for (const name of [...NAMES, 'a6d5c443-1f51-4783-ba1a-7686ffe3b54a']) expect(kept).not.toContain(name);
+    const files = readdirSync(stage.dataDir, { recursive: true, withFileTypes: true }).filter((entry) =>
+      entry.isFile(),
+    );
+    const bytes = files.map((file) => readFileSync(join(file.parentPath, file.name), 'latin1')).join('\n');
+    expect(bytes).toContain('launch ');
+    for (const name of [...NAMES, 'a6d5c443-1f51-4783-ba1a-7686ffe3b54a']) {
+      expect(kept).not.toContain(name);
+      expect(bytes).not.toContain(name);
+    }
     expect(stage.reported).toEqual([]);
   });
 
@@ -429,6 +435,125 @@ describe('a student’s launch', () => {
     const erased = await stage.call('POST', `/v1/recordings/${sessionId}/erasure`, { token: stage.admin, body });
     expectStatus(erased, 202);
     expect(await stage.server.ports.store.recording(sessionId)).toMatchObject({ state: 'deleted', ticket: null });
+  });
+});
+
+describe('deep linking', () => {
+  const selection = (changes: Partial<CourseLink> = {}): CourseLink =>
+    link({
+      messageType: 'LtiDeepLinkingRequest',
+      targetLinkUri: `${stage.server.url}/lti/select`,
+      roles: INSTRUCTOR,
+      ...changes,
+    });
+  const select = async (visitor: Visitor, examId: string) => {
+    const body = new URLSearchParams({ ...(await visitor.proof()), exam_id: examId }).toString();
+    const headers = { 'content-type': 'application/x-www-form-urlencoded' };
+    return stage.call('POST', '/lti/select', { headers, body });
+  };
+
+  test('offers the exams whose owners named this tenant, and places one, signed by the tool’s key', async () => {
+    const foreign = await stage.exam();
+    const visitor = new Visitor(stage.server.url);
+    const handoff = await visitor.launch(platform, selection());
+    if (handoff.to !== 'select') throw new Error('expected a selection');
+    const ids = handoff.exams.map(({ exam_id: id }) => id);
+    expect(ids).toContain(exam.policy.exam_id);
+    expect(ids).not.toContain(foreign.policy.exam_id);
+
+    const answer = await select(visitor, exam.policy.exam_id);
+    const [, action] = /action="([^"]*)"/.exec(String(answer.body)) ?? [];
+    const [, jwt] = /name="JWT" value="([^"]*)"/.exec(String(answer.body)) ?? [];
+    expect(answer.headers.get('content-security-policy')).toContain(`form-action ${platform.url};`);
+    const sent = await fetch(action!, { method: 'POST', body: new URLSearchParams({ JWT: jwt! }) });
+    expect(sent.status).toBe(200);
+    const message = platform.selections.at(-1)!;
+    expect(message).toMatchObject({
+      [`${CLAIM}message_type`]: 'LtiDeepLinkingResponse',
+      [`${CLAIM}version`]: '1.3.0',
+      [`${CLAIM}deployment_id`]: platform.deploymentId,
+      [`${DEEP_LINKING}data`]: 'csrftoken:c7fbba78-7b75-46e3-9201-11e6d5f36f53',
+    });
+    const [item] = message[`${DEEP_LINKING}content_items`] as { url: string; custom: Record<string, string> }[];
+    expect(item).toMatchObject({ type: 'ltiResourceLink', title: exam.policy.title, custom: { exam: custom['exam'] } });
+    // What was placed is what a student's launch then carries.
+    const placed = { targetLinkUri: item!.url, custom: { ...CANVAS, exam: item!.custom['exam']! }, subject: 'placed' };
+    expect(await new Visitor(stage.server.url).launch(platform, link(placed))).toMatchObject({ to: 'record' });
+  });
+
+  test('once, by its own key, and no exam of somebody else', async () => {
+    const foreign = await stage.exam();
+    const visitor = new Visitor(stage.server.url);
+    await visitor.launch(platform, selection());
+    expect((await select(new Visitor(stage.server.url), exam.policy.exam_id)).body).toMatchObject({ reason: 'state' });
+    expect((await select(visitor, foreign.policy.exam_id)).body).toMatchObject({ reason: 'exam' });
+    expect((await select(visitor, exam.policy.exam_id)).body).toMatchObject({ reason: 'state' });
+  });
+
+  test('is for who may place links in the course: a designer may, a student not', async () => {
+    expect((await launch(selection({ roles: [`${MEMBERSHIP}#ContentDeveloper`] }))).to).toBe('select');
+    await expectRefused(launch(selection({ roles: [`${MEMBERSHIP}#Learner`] })), 'role');
+  });
+
+  test('the tool’s keys are public halves, and a new one signs while the old one is still published', async () => {
+    const keys = async () =>
+      expectStatus<{ keys: Record<string, unknown>[] }>(await stage.call('GET', '/lti/jwks'), 200).keys;
+    const before = await keys();
+    const { kid } = expectStatus<{ kid: string }>(
+      await stage.call('POST', '/v1/lti/keys', { token: stage.admin }),
+      201,
+    );
+    const after = await keys();
+    expect(after.map((key) => key['kid'])).toEqual(expect.arrayContaining([kid, before[0]!['kid']]));
+    for (const key of after)
+      for (const secret of ['d', 'p', 'q', 'dp', 'dq', 'qi']) expect(key).not.toHaveProperty(secret);
+  });
+});
+
+describe('dynamic registration', () => {
+  const invite = async () =>
+    new URL(
+      expectStatus<{ url: string }>(await stage.call('POST', '/v1/lti/invitations', { token: stage.admin }), 201).url,
+    );
+  const answerTo = (body: Record<string, string>) =>
+    stage.call('POST', '/v1/lti/registrations', { headers: { 'zeroreel-csrf': '1' }, body });
+
+  test('by an invitation, once, makes a platform that launches', async () => {
+    const fresh = await TestPlatform.start({ now: () => stage.clock.now(), clientId: 'registered' });
+    const url = await invite();
+    url.searchParams.set('openid_configuration', `${fresh.url}/.well-known/openid-configuration`);
+    url.searchParams.set('registration_token', 'a-registration-token');
+    const moved = await fetch(url, { redirect: 'manual' });
+    expect(moved.headers.get('location')).toMatch(/^\/launch#invitation=/);
+    const body = {
+      invitation: url.searchParams.get('invitation')!,
+      openid_configuration: url.searchParams.get('openid_configuration')!,
+      registration_token: 'a-registration-token',
+    };
+    expectStatus(await answerTo(body), 201);
+    expect((await answerTo(body)).body).toMatchObject({ reason: 'state' });
+    expect(fresh.registrations).toEqual([
+      expect.objectContaining({
+        response_types: ['id_token'],
+        initiate_login_uri: `${stage.server.url}/lti/login`,
+        redirect_uris: [`${stage.server.url}/lti/launch`],
+        jwks_uri: `${stage.server.url}/lti/jwks`,
+      }),
+    ]);
+    const its = await customOf(await launchedExam(fresh));
+    expect((await new Visitor(stage.server.url).launch(fresh, link({ custom: its }))).to).toBe('record');
+    await fresh.stop();
+  });
+
+  test('not without an invitation, after a day, or at a platform that refuses', async () => {
+    const body = { openid_configuration: `${platform.url}/.well-known/openid-configuration` };
+    expect((await answerTo({ ...body, invitation: 'zrinvite_nobody' })).body).toMatchObject({ reason: 'state' });
+    const refused = { ...body, invitation: (await invite()).searchParams.get('invitation')! };
+    expect(await answerTo(refused)).toMatchObject({ status: 502, body: { code: 'platform-unreachable' } });
+    const late = (await invite()).searchParams.get('invitation')!;
+    stage.clock.advance(DAY_MS);
+    expect((await answerTo({ ...body, invitation: late })).body).toMatchObject({ reason: 'state' });
+    stage.clock.advance(-DAY_MS);
   });
 });
 
