@@ -148,7 +148,7 @@ export class TestPlatform {
     const html = (body: string, headers: Record<string, string> = {}) => {
       response
         .writeHead(200, { 'content-type': 'text/html', ...headers })
-        .end(`<!doctype html><title>Course</title>${body}`);
+        .end(`<!doctype html><title>Course</title><link rel="icon" href="data:,">${body}`);
     };
     const json = (body: unknown, status = 200) => {
       response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));

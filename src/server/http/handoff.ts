@@ -12,8 +12,8 @@ export type Handoff =
   | { to: 'select'; state: string; id_token: string; exams: { title: string; exam_id: string }[] }
   | { to: 'refused'; reason: string; detail: string; hint: string | null };
 
-/** Where the launch page finds it. */
-const HAND_OVER = `sessionStorage.setItem('zeroreel handoff',document.getElementById('handoff').textContent);location.replace('/launch')`;
+/** Where the launch page finds it: in the tab's storage, or, in a frame, to which a browser may lend none, behind the `#`. */
+const HAND_OVER = `const h=document.getElementById('handoff').textContent;if(self===top){sessionStorage.setItem('zeroreel handoff',h);location.replace('/launch')}else location.replace('/launch#handoff='+encodeURIComponent(h))`;
 const SUBMIT = 'document.forms[0].submit()';
 
 export async function handOver(handoff: Handoff, status: 200 | 403 | 502): Promise<Response> {

@@ -406,7 +406,7 @@ export const ROUTES = {
     summary: 'The exam that was chosen for a course (form); sends it to the platform, signed',
     access: 'anybody',
     answers: { 200: 'text/html' },
-    errors: ['malformed', 'too-large', 'launch-refused', 'origin-refused', 'sign-in-refused'],
+    errors: ['malformed', 'too-large', 'launch-refused', 'sign-in-refused'],
     again: 'once',
   },
   'GET /lti/jwks': {

@@ -1,7 +1,9 @@
 /**
- * The browser's part of an LTI 1.3 launch (PROTOCOL.md section 6.2): a key is made, the platform signs in, and what it signed comes back. The
- * key waits in this tab's storage meanwhile; a frame in a course has none that lasts, and no camera, so everything but choosing an exam
- * moves to a tab of its own first.
+ * The browser's part of an LTI 1.3 launch (PROTOCOL.md section 6.2): a key is made, the platform signs in, and what it signed comes back.
+ *
+ * [Note: frames in a course] A browser that blocks third-party cookies lends a frame no storage at all, and no camera. So everything
+ * but choosing an exam moves to a tab of its own first, where the key waits in the tab's storage. While an exam is chosen, it waits in the frame's
+ * name: the platform could read it there, and could choose for its own course anyway.
  */
 import { z } from 'zod';
 import { fromBase64Url, toBase64Url, utf8 } from '../../../crypto/format/bytes.ts';
@@ -14,6 +16,9 @@ import { formatExamLink } from '../../client/link.ts';
 
 const HANDOFF = 'zeroreel handoff';
 const keyName = (state: string) => `zeroreel launch ${state}`;
+const isFramed = window.top !== window.self;
+/** The frame's name meanwhile: the seed, and the name that it had. */
+const FRAME_NAME = /^zeroreel ([A-Za-z0-9_-]{43}) ([^]*)$/;
 
 const launched = { state: z.string(), id_token: z.string() };
 const handoffSchema = z.discriminatedUnion('to', [
@@ -42,7 +47,7 @@ export type Step =
   | { step: 'arrived'; handoff: Handoff };
 
 /** What this page was opened for. */
-export function stepOf({ hash, href }: Location, isFramed: boolean): Step {
+export function stepOf({ hash, href }: Location): Step {
   const parameters = new URLSearchParams(hash.slice(1));
   const configuration = parameters.get('openid_configuration');
   const invitation = parameters.get('invitation');
@@ -53,9 +58,10 @@ export function stepOf({ hash, href }: Location, isFramed: boolean): Step {
     const isSelection = /\/lti\/select$/.test(parameters.get('target_link_uri') ?? '');
     return isFramed && !isSelection ? { step: 'tab', href } : { step: 'login', parameters };
   }
-  const handed = sessionStorage.getItem(HANDOFF);
+  const handed = isFramed ? parameters.get('handoff') : sessionStorage.getItem(HANDOFF);
   if (handed === null) return { step: 'nothing' };
-  sessionStorage.removeItem(HANDOFF);
+  if (isFramed) history.replaceState(null, '', '/launch');
+  else sessionStorage.removeItem(HANDOFF);
   return { step: 'arrived', handoff: handoffSchema.parse(JSON.parse(handed)) };
 }
 
@@ -73,15 +79,20 @@ export async function begin(parameters: URLSearchParams): Promise<string> {
     lti_deployment_id: text('lti_deployment_id'),
     launch_key: toBase64Url(publicKey),
   });
-  sessionStorage.setItem(keyName(state), toBase64Url(seed));
+  if (isFramed) window.name = `zeroreel ${toBase64Url(seed)} ${window.name}`;
+  else sessionStorage.setItem(keyName(state), toBase64Url(seed));
   return redirect;
 }
 
 /** The seed of the launch's key, if it was begun here: another's launch, slipped into this browser, has none. */
 function seedOf({ state }: { state: string }): Uint8Array<ArrayBuffer> {
-  const seed = sessionStorage.getItem(keyName(state));
-  if (seed === null) throw new Error('this launch was begun in another browser or tab: open it from the course again');
-  sessionStorage.removeItem(keyName(state));
+  const [, framed, name = ''] = FRAME_NAME.exec(window.name) ?? [];
+  const seed = isFramed ? framed : sessionStorage.getItem(keyName(state));
+  if (seed === null || seed === undefined) {
+    throw new Error('this launch was begun in another browser or tab: open it from the course again');
+  }
+  if (isFramed) window.name = name;
+  else sessionStorage.removeItem(keyName(state));
   return fromBase64Url(seed);
 }
 

@@ -47,7 +47,7 @@ export function LaunchPage() {
 }
 
 async function arrive(show: (shown: Shown) => void, attempt: (work: () => Promise<void>) => Promise<void>) {
-  const now = stepOf(location, window.top !== window.self);
+  const now = stepOf(location);
   switch (now.step) {
     case 'nothing':
       show({ view: 'nothing' });
