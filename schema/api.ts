@@ -49,6 +49,8 @@ export const serviceSchema = z.object({
   vault_horizon_hours: z.number(),
   /** Who answers for the data, as the operator configured it: for notices and records of processing. */
   operator: z.object({ controller: z.string().nullable(), privacy_contact: z.string().nullable() }),
+  /** Beside key and token: whether staff may sign in with the institution's OpenID provider, at `/v1/oidc/login`. */
+  sign_in: z.object({ oidc: z.boolean() }),
 });
 
 export const healthSchema = z.object({

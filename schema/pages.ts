@@ -63,7 +63,8 @@ export function pageHeaders(page: PageRules, bucketOrigin: string): Record<strin
       `publickey-credentials-create=${page.hasKeys ? '(self)' : '()'}`,
       ...['payment', 'usb', 'serial', 'hid', 'midi'].map((name) => `${name}=()`),
     ].join(', '),
-    'cross-origin-opener-policy': 'same-origin',
+    // A platform that opened the page in a window is told, by `opener`, when its registration is done.
+    'cross-origin-opener-policy': page.isFramed ? 'unsafe-none' : 'same-origin',
     ...(!page.isFramed && { 'x-frame-options': 'DENY' }),
   };
 }

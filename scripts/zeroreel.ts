@@ -8,7 +8,7 @@ const USAGE = `zeroreel COMMAND: zero-knowledge storage for exam recordings
 people and exams   keygen, key show | passphrase | enrol | rotate | regrant | revoke, exam create, exam show, exam tickets, exam copy
 recording          record, receipt
 review             list, fetch, export, verify, grant
-operating          serve, setup, token, purge, scrub, erase, doctor, backup, restore, bucket, capacity
+operating          serve, setup, token, lti, purge, scrub, erase, doctor, backup, restore, bucket, capacity
 evidence           log verify, log export, log prove, log rotate
 
 Every command has --help. Results go to standard output, everything else to standard error.
@@ -42,6 +42,7 @@ const main = commandGroup('', USAGE, {
   grant: load(async () => (await import('./commands/grant.ts')).grant),
   serve: load(async () => (await import('./commands/serve.ts')).serve),
   setup: load(async () => (await import('./commands/setup.ts')).setup),
+  lti: load(async () => (await import('./commands/lti.ts')).lti),
   token: load(async () => (await import('./commands/token.ts')).token),
   purge: load(async () => (await import('./commands/purge.ts')).purge),
   scrub: load(async () => (await import('./commands/scrub.ts')).scrub),

@@ -169,7 +169,7 @@ export async function start(options: StartOptions): Promise<RunningServer> {
     const requestIdOfAnswer = (c: Context) => requestIdOf(c.env as Partial<HttpBindings>);
     const app = createApp(ports, {
       ...{ report, requestIdOf: requestIdOfAnswer, surroundings },
-      ...{ pages, publicUrl, operator, quotas },
+      ...{ pages, publicUrl, operator, quotas, oidc: config.oidc },
       addressOf: addressReader(config),
       // Calls are counted in this process.
       limiter: config.rateLimits && createMemoryLimiter(),

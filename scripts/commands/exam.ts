@@ -22,6 +22,7 @@ import { formatExamLink, parseExamLink } from '../../src/client/link.ts';
 import { examsOf } from '../../src/client/listing.ts';
 import { fetchPinnedPolicy } from '../../src/client/pinning.ts';
 import { sebFile } from '../../src/client/seb-file.ts';
+import type { Api } from '../../src/client/api.ts';
 import { parseKind } from '../recording/tracks.ts';
 import { copy } from './exam-copy.ts';
 import {
@@ -63,6 +64,8 @@ exam's link, which pins you as its owner: recorders and readers accept no policy
   --days           until a recording is destroyed: 1 to 30 (default 30); --practice destroys after 24 hours
   --min-suite      1 allows readers with X25519 keys (default 2)
   --admission      ticket (default): who holds a seat's link; link: who holds the exam's link
+  --platform       whom this learning platform launches, by its id of \`zeroreel lti list\`; its keys of now are pinned. With
+                   --deployment, where it has several
   --rule           capture rule for recorders, e.g. chunk_seconds=5
   --notice         file with what students read before recording (default: a text that says what, who and how long)
   --contact        whom students ask
@@ -84,7 +87,9 @@ const create = command(USAGE_CREATE, async (words, shell) => {
       days: { type: 'string', default: '30' },
       practice: { type: 'boolean', default: false },
       'min-suite': { type: 'string', default: '2' },
-      admission: { type: 'string', default: 'ticket' },
+      admission: { type: 'string' },
+      platform: { type: 'string' },
+      deployment: { type: 'string' },
       rule: { type: 'string', multiple: true, default: [] },
       notice: { type: 'string' },
       contact: { type: 'string' },
@@ -102,10 +107,14 @@ const create = command(USAGE_CREATE, async (words, shell) => {
   const minSuite = values['min-suite'] === '2' ? SUITE_HYBRID : values['min-suite'] === '1' ? SUITE_BOX : undefined;
   if (minSuite === undefined)
     throw usageError(`--min-suite: expected 1 or 2, found ${JSON.stringify(values['min-suite'])}`);
-  const { admission } = values;
-  if (admission !== 'ticket' && admission !== 'link') {
+  const admission = values.platform === undefined ? (values.admission ?? 'ticket') : 'launch';
+  if (values.platform !== undefined && values.admission !== undefined) {
+    throw usageError('--platform is an admission of its own: leave --admission out');
+  }
+  if (admission !== 'ticket' && admission !== 'link' && admission !== 'launch') {
     throw usageError(`--admission: expected ticket or link, found ${JSON.stringify(admission)}`);
   }
+  if (admission === 'launch' && values.platform === undefined) throw usageError('expected --platform ID');
   const notice = values.notice === undefined ? undefined : await readFile(values.notice, 'utf8');
   const owner = await openKey(shell, values);
   const recipients = [await ownRecipient(owner, values), ...others];
@@ -113,6 +122,7 @@ const create = command(USAGE_CREATE, async (words, shell) => {
 
   const api = await connect(shell, values);
   const { log, now_ms: now } = await api.service();
+  const platform = values.platform === undefined ? undefined : await tenantOf(api, values.platform, values.deployment);
   const signed = await signExam(
     {
       title,
@@ -122,6 +132,7 @@ const create = command(USAGE_CREATE, async (words, shell) => {
       retentionDays,
       minSuite,
       admission,
+      platform,
       capture,
       practice: values.practice,
       notBeforeMs: notBeforeMs ?? now,
@@ -144,6 +155,22 @@ const create = command(USAGE_CREATE, async (words, shell) => {
   }
   return EXIT.well;
 });
+
+/** What a policy pins of a platform: the tenant, and the keys that it signs with now. */
+async function tenantOf(api: Api, id: string, deployment: string | undefined) {
+  const found = (await api.platforms()).platforms.find((platform) => platform.id === id);
+  if (!found) throw usageError(`--platform: no platform has the id ${JSON.stringify(id)}`);
+  const deploymentId = deployment ?? (found.deployments.length === 1 ? found.deployments[0] : undefined);
+  if (deploymentId === undefined || !found.deployments.includes(deploymentId)) {
+    throw usageError(`--deployment: expected one of ${found.deployments.join(', ') || 'none: add one first'}`);
+  }
+  return {
+    issuer: found.issuer,
+    client_id: found.client_id,
+    deployment_id: deploymentId,
+    keys: found.keys.slice(0, 16),
+  };
+}
 
 const USAGE_UPDATE = `zeroreel exam update --key FILE --exam LINK [--recipient PUB]...
 

@@ -13,6 +13,7 @@ import { healthRoutes, type Surroundings } from './http/health.ts';
 import { limited, type Limiter } from './http/limits.ts';
 import { logRoutes, proofRoutes } from './http/log.ts';
 import { ltiRoutes } from './http/lti.ts';
+import { oidcRoutes } from './http/oidc.ts';
 import { PlatformKeys } from './http/platform-keys.ts';
 import { platformRoutes } from './http/platforms.ts';
 import { deprecate } from './http/deprecation.ts';
@@ -46,6 +47,8 @@ export interface AppOptions {
   operator?: Config['operator'];
   /** How large and how long recordings may become; without it, what their policies say alone. */
   quotas?: Quotas | undefined;
+  /** The institution's OpenID provider, by which staff may sign in. */
+  oidc?: Config['oidc'] | undefined;
   /** Where a call comes from, if that is known. */
   addressOf?: (c: Context) => string | undefined;
   /** Counts calls; without it nothing is limited here. */
@@ -68,6 +71,7 @@ export function createApp(
     quotas,
     addressOf = () => undefined,
     limiter,
+    oidc,
   }: AppOptions = {},
 ): Hono {
   const { vault, clock, signer } = ports;
@@ -83,6 +87,7 @@ export function createApp(
   const platformKeys = new PlatformKeys(clock);
   app.route('/', ltiRoutes(ports, { publicUrl, keys: platformKeys }));
   app.route('/v1/lti', platformRoutes(ports, { publicUrl, keys: platformKeys }));
+  app.route('/v1/oidc', oidcRoutes(ports, { settings: oidc, publicUrl, report }));
   app.route('/v1', proofRoutes(ports));
   app.route('/v1', referenceRoutes());
   app.route('/log', logRoutes(ports));
@@ -97,6 +102,7 @@ export function createApp(
       retention_days: { maximum: 30 },
       vault_horizon_hours: vault.horizonMs / 3_600_000,
       operator: { controller: operator.controller, privacy_contact: operator.privacyContact },
+      sign_in: { oidc: oidc !== undefined },
     };
     return c.json(answer, 200, { 'cache-control': 'no-store' });
   });

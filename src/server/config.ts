@@ -35,6 +35,18 @@ const environmentSchema = z
       .optional(),
     /** For scripts: the first administrator's token is in this file, made if it is not there; and there is no setup link. */
     ZEROREEL_ADMIN_TOKEN_FILE: z.string().min(1).optional(),
+    /** OpenID provider by which staff may sign in; what of its claims makes a role: `CLAIM:VALUE=ROLE`, commas between. */
+    ZEROREEL_OIDC_ISSUER: z
+      .url({ protocol: /^https?$/ })
+      .refine((url) => /^(?:https:|http:\/\/(?:localhost|127\.0\.0\.1|\[::1\])(?::|\/|$))/.test(url), 'expected https')
+      .optional(),
+    ZEROREEL_OIDC_CLIENT_ID: z.string().min(1).optional(),
+    ZEROREEL_OIDC_CLIENT_SECRET: z.string().min(1).optional(),
+    ZEROREEL_OIDC_ROLES: z.string().min(1).optional(),
+    ZEROREEL_OIDC_SCOPE: z
+      .string()
+      .regex(/^openid(?: [\x21-\x7e]+)*$/, 'expected openid, and other scopes after it')
+      .default('openid'),
     /** Name of the retention log: a schema-less URL that will never mean another log. */
     ZEROREEL_LOG_ORIGIN: z
       .string()
@@ -115,6 +127,12 @@ const environmentSchema = z
         'ZEROREEL_FORMER_S3_ENDPOINT needs ZEROREEL_FORMER_S3_ACCESS_KEY_ID and ZEROREEL_FORMER_S3_SECRET_ACCESS_KEY',
     },
   )
+  .refine(
+    (env) =>
+      env.ZEROREEL_OIDC_ISSUER === undefined ||
+      (env.ZEROREEL_OIDC_CLIENT_ID !== undefined && env.ZEROREEL_OIDC_ROLES !== undefined),
+    { message: 'ZEROREEL_OIDC_ISSUER needs ZEROREEL_OIDC_CLIENT_ID and ZEROREEL_OIDC_ROLES' },
+  )
   // Shares in a file of one node are lost for the others.
   .refine((env) => (env.ZEROREEL_DATABASE_URL === undefined) === (env.ZEROREEL_VAULT_URL === undefined), {
     message: 'ZEROREEL_DATABASE_URL and ZEROREEL_VAULT_URL go together',
@@ -130,6 +148,8 @@ export interface Config {
   rateLimits?: 'on';
   /** In lower case; absent: a client's address is that of its socket. */
   clientAddressHeader?: string;
+  /** Absent: staff sign in by key or token only. */
+  oidc?: OidcSettings;
   logOrigin: string;
   vaultHorizonMs: number;
   witnesses: readonly Witness[];
@@ -149,6 +169,16 @@ export interface Config {
   former?: StoragePlace;
   /** Two PostgreSQL clusters; absent: two SQLite files in `dataDir`. The URLs hold passwords. */
   database?: { url: string; vaultUrl: string };
+}
+
+/** An OpenID provider of the institution, and what of its claims makes a role here. */
+export interface OidcSettings {
+  issuer: string;
+  clientId: string;
+  /** Absent: a public client. */
+  clientSecret: string | undefined;
+  scope: string;
+  roles: readonly { claim: string; value: string; role: 'admin' | 'instructor' | 'compliance' }[];
 }
 
 /** Somebody else who watches that the log only grows. */
@@ -180,6 +210,7 @@ export const SECRET_SETTINGS = [
   'ZEROREEL_S3_ACCESS_KEY_ID',
   'ZEROREEL_S3_SECRET_ACCESS_KEY',
   'ZEROREEL_METRICS_TOKEN',
+  'ZEROREEL_OIDC_CLIENT_SECRET',
   'ZEROREEL_FORMER_S3_ACCESS_KEY_ID',
   'ZEROREEL_FORMER_S3_SECRET_ACCESS_KEY',
 ] as const;
@@ -207,6 +238,15 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     ...(env.ZEROREEL_RATE_LIMITS === 'on' && { rateLimits: 'on' }),
     ...(env.ZEROREEL_CLIENT_ADDRESS_HEADER !== undefined && {
       clientAddressHeader: env.ZEROREEL_CLIENT_ADDRESS_HEADER.toLowerCase(),
+    }),
+    ...(env.ZEROREEL_OIDC_ISSUER !== undefined && {
+      oidc: {
+        issuer: env.ZEROREEL_OIDC_ISSUER,
+        clientId: env.ZEROREEL_OIDC_CLIENT_ID!,
+        clientSecret: env.ZEROREEL_OIDC_CLIENT_SECRET,
+        scope: env.ZEROREEL_OIDC_SCOPE,
+        roles: readRoles(env.ZEROREEL_OIDC_ROLES!),
+      },
     }),
     logOrigin: env.ZEROREEL_LOG_ORIGIN,
     vaultHorizonMs: env.ZEROREEL_VAULT_HORIZON_HOURS * 3_600_000,
@@ -277,6 +317,16 @@ function formerOf(env: z.infer<typeof environmentSchema>): Pick<Config, 'former'
   };
   const pathStyle = env.ZEROREEL_FORMER_S3_PATH_STYLE === 'true';
   return { former: { bucket, region, storage: { kind: 's3', endpoint, ...seen, credentials, pathStyle } } };
+}
+
+function readRoles(text: string): OidcSettings['roles'] {
+  return text.split(',').map((rule) => {
+    const [, claim, value, role] = /^\s*([^:=,]+):(.+)=(admin|instructor|compliance)\s*$/.exec(rule) ?? [];
+    if (claim === undefined || value === undefined) {
+      throw new ConfigError('ZEROREEL_OIDC_ROLES: expected CLAIM:VALUE=admin|instructor|compliance, commas between');
+    }
+    return { claim, value, role: role as OidcSettings['roles'][number]['role'] };
+  });
 }
 
 function readWitnesses(text: string): Witness[] {

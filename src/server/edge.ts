@@ -146,7 +146,7 @@ export function createWorker(options: EdgeOptions = {}) {
     if (setup !== undefined) await letSetUp(ports, setup);
     const pages = env.ASSETS && openAssets(env.ASSETS, publicOriginOf({ ...storage, bucket }));
     const app = createApp(ports, {
-      ...{ report, pages, isAttestedFirst: true, publicUrl, operator, quotas },
+      ...{ report, pages, isAttestedFirst: true, publicUrl, operator, quotas, oidc: config.oidc },
       addressOf: addressReader(config),
       limiter: config.rateLimits && createBindingLimiter(env),
     });

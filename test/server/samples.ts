@@ -73,6 +73,8 @@ export const SAMPLES: Record<RouteName, Sample> = {
   'POST /v1/sessions': { path: fixed('/v1/sessions'), body: () => ({ token: 'x'.repeat(20) }) },
   'GET /v1/sessions/current': { path: fixed('/v1/sessions/current') },
   'DELETE /v1/sessions/current': { path: fixed('/v1/sessions/current') },
+  'GET /v1/oidc/login': { path: fixed('/v1/oidc/login') },
+  'GET /v1/oidc/callback': { path: fixed('/v1/oidc/callback') },
   'GET /lti/login': { path: fixed('/lti/login') },
   'POST /lti/login': { path: fixed('/lti/login'), form: { iss: 'x' } },
   'POST /v1/lti/logins': {

@@ -145,6 +145,8 @@ export interface StageOptions {
   dataDir?: string;
   report?: (error: unknown) => void;
   witnesses?: Config['witnesses'];
+  /** Default: staff sign in by key or token only. */
+  oidc?: Config['oidc'];
   /** Default: nobody is limited. */
   rateLimits?: Config['rateLimits'];
   /** Further settings, and where the server's log goes; by default there is none. */
@@ -192,6 +194,7 @@ export class Stage {
       dataDir,
       adminTokenFile: join(dataDir, 'admin.token'),
       ...(options.rateLimits && { rateLimits: options.rateLimits }),
+      ...(options.oidc && { oidc: options.oidc }),
       host: '127.0.0.1',
       port: 0,
       logOrigin: 'test.example/zeroreel',

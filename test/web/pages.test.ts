@@ -46,21 +46,22 @@ async function assetsOf(path: string): Promise<string[]> {
 }
 
 describe('every page is served with what keeps it in its bounds', () => {
-  test.each(PAGES)('$path', async ({ path, isCapturing }) => {
+  test.each(PAGES)('$path', async ({ path, isCapturing, isFramed = false }) => {
     const { status, headers, body } = await get(path);
     expect(status).toBe(200);
     expect(headers['content-type']).toBe('text/html; charset=utf-8');
     const policy = headers['content-security-policy']!;
-    for (const rule of [`default-src 'none'`, `frame-ancestors 'none'`, `require-trusted-types-for 'script'`]) {
+    const framing = isFramed ? 'frame-ancestors *' : `frame-ancestors 'none'`;
+    for (const rule of [`default-src 'none'`, framing, `require-trusted-types-for 'script'`]) {
       expect(policy).toContain(rule);
     }
-    expect(policy).not.toMatch(/unsafe-inline|unsafe-eval'? (?!')|\*|data:/);
+    expect(policy.replace(framing, '')).not.toMatch(/unsafe-inline|unsafe-eval'? (?!')|\*|data:/);
     const connect = /connect-src ([^;]+)/.exec(policy)![1]!.split(' ');
     expect(connect).toHaveLength(2);
     expect(connect[0]).toBe(`'self'`);
     expect(connect[1]).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/);
     expect(headers['permissions-policy']).toContain(isCapturing ? 'camera=(self)' : 'camera=()');
-    expect(headers['cross-origin-opener-policy']).toBe('same-origin');
+    expect(headers['cross-origin-opener-policy']).toBe(isFramed ? 'unsafe-none' : 'same-origin');
     expect(headers['x-content-type-options']).toBe('nosniff');
     expect(headers['referrer-policy']).toBe('no-referrer');
     expect(headers['cache-control']).toBe('no-cache');

@@ -372,6 +372,21 @@ export const ROUTES = {
     again: 'once',
   },
 
+  'GET /v1/oidc/login': {
+    summary: 'Sign in with the institution’s OpenID provider, where one is configured',
+    access: 'anybody',
+    answers: { 303: 'text/html' },
+    errors: ['not-found', 'platform-unreachable'],
+    again: 'anew',
+  },
+  'GET /v1/oidc/callback': {
+    summary: 'The provider’s answer: a session with the role that its claims make, or why not',
+    access: 'anybody',
+    answers: { 303: 'text/html', 403: 'text/html' },
+    errors: ['not-found', 'platform-unreachable'],
+    again: 'once',
+  },
+
   // ---- learning platforms: LTI 1.3 -------------------------------------------------------------------------------------------
   'GET /lti/login': {
     summary: 'OIDC login that a platform initiates; leads to the launch page',

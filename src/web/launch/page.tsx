@@ -17,6 +17,12 @@ type Shown =
   | { view: 'select'; exams: { exam_id: string; title: string }[]; proof: Proof }
   | { view: 'refused'; detail: string; hint: string | null; code: string };
 
+const HEADINGS: Partial<Record<Shown['view'], string>> = {
+  select: 'Choose an exam',
+  refused: 'You did not get in',
+  register: 'Register a learning platform',
+};
+
 export function LaunchPage() {
   const [shown, show] = useState<Shown>({ view: 'busy' });
   const attempt = async (work: () => Promise<void>): Promise<void> => {
@@ -39,7 +45,7 @@ export function LaunchPage() {
   return (
     <Frame path="/launch" isNarrow hasNavigation={false}>
       <div class="stack">
-        <h1>{shown.view === 'select' ? 'Choose an exam' : 'From your course'}</h1>
+        <h1>{HEADINGS[shown.view] ?? 'From your course'}</h1>
         <View shown={shown} attempt={attempt} />
       </div>
     </Frame>
@@ -139,7 +145,7 @@ function View({ shown, attempt }: { shown: Shown; attempt: (work: () => Promise<
         <div role="alert">
           <Status tone="bad">
             <p>
-              <strong>This did not work: {shown.detail}.</strong>
+              <strong>What stood in the way: {shown.detail}.</strong>
             </p>
             {shown.hint !== null && <p>What helps: {shown.hint}.</p>}
             <p class="quiet">

@@ -155,6 +155,17 @@ export class Desk {
     await this.#api.signInWithToken(token);
   }
 
+  /** Whether a session stands that may make a key known: begun from a course, or with the institution's OpenID provider. */
+  async mayEnrol(): Promise<boolean> {
+    const role = (await this.#api.session())?.role;
+    return role === 'instructor' || role === 'admin';
+  }
+
+  /** Whether staff may sign in with the institution's OpenID provider. */
+  async hasOidc(): Promise<boolean> {
+    return (await this.#api.service()).sign_in.oidc;
+  }
+
   /** Makes this key known to the service, for a year. */
   async enrol(): Promise<void> {
     const { identity, decryptionKey } = this.#unlocked();

@@ -16,8 +16,9 @@ export function SignIn({ desk, card, onSignedIn }: { desk: DeskCalls; card: KeyC
     await desk.signIn();
     onSignedIn();
   };
+  const [ways, setWays] = useState({ mayEnrol: false, hasOidc: false });
   const enrol = async (): Promise<void> => {
-    await desk.signInWithToken(token.trim());
+    if (token.trim() !== '') await desk.signInWithToken(token.trim());
     await desk.enrol();
     setToken('');
     await signIn();
@@ -25,6 +26,12 @@ export function SignIn({ desk, card, onSignedIn }: { desk: DeskCalls; card: KeyC
   useEffect(() => void signing.run(signIn), []);
 
   const isUnknown = signing.failure?.code === 'reader-unknown';
+  useEffect(() => {
+    if (!isUnknown) return;
+    void Promise.all([desk.mayEnrol(), desk.hasOidc()]).then(([mayEnrol, hasOidc]) => {
+      setWays({ mayEnrol, hasOidc });
+    });
+  }, [isUnknown]);
   return (
     <div class="stack">
       <h1>Review recordings</h1>
@@ -33,8 +40,15 @@ export function SignIn({ desk, card, onSignedIn }: { desk: DeskCalls; card: KeyC
         <Panel heading="The service does not know this key yet">
           <div class="stack">
             <p>
-              Somebody who runs the service makes it known: with the token that they gave you, you do it here, once.
+              {ways.mayEnrol
+                ? 'You are signed in, so you can make it known here, once. From then on the key signs you in by itself.'
+                : 'Somebody who runs the service makes it known: with the token that they gave you, you do it here, once.'}
             </p>
+            {ways.hasOidc && !ways.mayEnrol && (
+              <p>
+                Or <a href="/v1/oidc/login">sign in with your institution</a>, and come back to this page with your key.
+              </p>
+            )}
             <form
               class="stack"
               onSubmit={(event) => {
@@ -42,7 +56,7 @@ export function SignIn({ desk, card, onSignedIn }: { desk: DeskCalls; card: KeyC
                 void enrolling.run(enrol);
               }}
             >
-              <TextField label="Token" type="password" value={token} onChange={setToken} />
+              {!ways.mayEnrol && <TextField label="Token" type="password" value={token} onChange={setToken} />}
               <div class="row">
                 <button type="submit" class="button primary" aria-disabled={enrolling.isBusy ? 'true' : undefined}>
                   Make this key known

@@ -156,6 +156,8 @@ const NEEDS_NOTHING: ReadonlySet<RouteName> = new Set([
   'GET /lti/login',
   'POST /lti/login',
   'GET /lti/register',
+  'GET /v1/oidc/login',
+  'GET /v1/oidc/callback',
 ]);
 
 describe('a machine that fails is told as it is, by every route', () => {
