@@ -7,7 +7,7 @@ export const migrationStatements = readdirSync(MIGRATIONS)
   .sort()
   .flatMap((name) => {
     const sql = readFileSync(new URL(name, MIGRATIONS), 'utf8').replaceAll(/^--.*$/gm, '');
-    return [...sql.matchAll(/(?:CREATE TRIGGER[^]*?\bEND|(?:CREATE|ALTER|INSERT)[^;]+);/g)].map(
+    return [...sql.matchAll(/(?:CREATE TRIGGER[^]*?\bEND|(?:CREATE|ALTER|INSERT|DROP)[^;]+);/g)].map(
       ([statement]) => statement,
     );
   });
