@@ -193,6 +193,17 @@ export class Desk {
     return cards;
   }
 
+  /** The tenants that an exam can be launched from, each with its name and the keys that it signs with now. */
+  async tenants(): Promise<{ name: string; platform: NonNullable<Policy['platform']> }[]> {
+    const { platforms } = await this.#api.platforms();
+    return platforms.flatMap(({ label, issuer, client_id, deployments, keys }) =>
+      deployments.map((deployment_id) => ({
+        name: deployments.length === 1 ? label : `${label}, ${deployment_id}`,
+        platform: { issuer, client_id, deployment_id, keys: keys.slice(0, 16) },
+      })),
+    );
+  }
+
   /** Signs and publishes; throws what a form can show: `policy`, `public-line`. */
   async createExam({ ownLabel, others, ...plan }: NewExam): Promise<ExamCard> {
     const { identity, decryptionKey } = this.#unlocked();

@@ -1,5 +1,5 @@
 /** A policy in plain words: what is recorded, who may open it, for how long. Signing it here is what makes it the exam's. */
-import { useState } from 'preact/hooks';
+import { useEffect, useState } from 'preact/hooks';
 import { TRACK_KINDS } from '../../../crypto/format/open.ts';
 import type { ExamPlan, RecipientRole, TrackKindName } from '../../client/exam.ts';
 import { Button } from '../parts/button.tsx';
@@ -56,7 +56,9 @@ export function NewExam({ desk, card, onMade }: NewExamProps) {
   const [untilMs, setUntilMs] = useState(() => Math.floor(Date.now() / 60_000) * 60_000 + 7 * DAY_MS);
   const [days, setDays] = useState('30');
   const [isPractice, setPractice] = useState(false);
-  const [admission, setAdmission] = useState<'ticket' | 'link'>('ticket');
+  const [admission, setAdmission] = useState('ticket');
+  const [tenants, setTenants] = useState<Awaited<ReturnType<DeskCalls['tenants']>>>([]);
+  useEffect(() => void desk.tenants().then(setTenants, () => undefined), []);
   const [tracks, setTracks] = useState(() => new Map(TRACKS.map(({ kind, usual }) => [kind, usual])));
   const [rules, setRules] = useState<ReadonlySet<string>>(new Set());
   const [others, setOthers] = useState<readonly OtherReader[]>([{ role: 'recovery', publicLine: '' }]);
@@ -73,12 +75,16 @@ export function NewExam({ desk, card, onMade }: NewExamProps) {
       throw new Error('recordings are kept for 1 to 30 days');
     }
     if (untilMs <= fromMs) throw new Error('the last moment to begin must be after the first');
+    const tenant = tenants[Number(/^launch (\d+)$/.exec(admission)?.[1] ?? -1)];
     const plan: Omit<ExamPlan, 'recipients' | 'log'> = {
       title: title.trim(),
       tracks: [...tracks]
         .filter(([, choice]) => choice !== 'off')
         .map(([kind, choice]) => ({ kind, required: choice === 'required' })),
-      ...{ notBeforeMs: fromMs, notAfterMs: untilMs, retentionDays, practice: isPractice, admission },
+      ...{ notBeforeMs: fromMs, notAfterMs: untilMs, retentionDays, practice: isPractice },
+      ...(tenant
+        ? { admission: 'launch' as const, platform: tenant.platform }
+        : { admission: admission === 'link' ? ('link' as const) : ('ticket' as const) }),
       minSuite: minSuite === '1' ? 1 : 2,
       capture: Object.fromEntries([...rules].map((rule) => [rule, true])),
       contact: contact.trim(),
@@ -114,10 +120,9 @@ export function NewExam({ desk, card, onMade }: NewExamProps) {
               options={[
                 ['ticket', 'who has a personal ticket (a link for each seat)'],
                 ['link', 'who has the exam’s link'],
+                ...tenants.map(({ name }, index) => [`launch ${index}`, `whom ${name} launches`] as const),
               ]}
-              onChange={(value) => {
-                setAdmission(value === 'link' ? 'link' : 'ticket');
-              }}
+              onChange={setAdmission}
             />
             <CheckField isChecked={isPractice} onChange={setPractice}>
               Practice exam: it behaves exactly alike, is destroyed after 24 hours, and nothing in it counts.
