@@ -157,8 +157,9 @@ export class Desk {
 
   /** Whether a session stands that may make a key known: begun from a course, or with the institution's OpenID provider. */
   async mayEnrol(): Promise<boolean> {
-    const role = (await this.#api.session())?.role;
-    return role === 'instructor' || role === 'admin';
+    const session = await this.#api.session();
+    // One that another key began enrols that key's identity only.
+    return session?.identity === null && (session.role === 'instructor' || session.role === 'admin');
   }
 
   /** Whether staff may sign in with the institution's OpenID provider. */
