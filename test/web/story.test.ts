@@ -226,7 +226,7 @@ describeInChromium('from the first start to the proof of deletion', () => {
       ['webcam', 15],
       ['screen', 5],
     ] as const) {
-      await page.getByLabel('Picture').selectOption({ label: kind });
+      await page.getByRole('combobox', { name: 'Picture', exact: true }).selectOption({ label: kind });
       const { bytes } = await download(page, 'Save the film, decrypted');
       const film = await packetsOf(Uint8Array.from(bytes));
       const decoded = await decode(page, film);
