@@ -7,7 +7,7 @@ import { type Reconciliation, type ReconcileReport, unseenBy } from '../../crypt
 import { createS3Bucket } from '../../src/server/adapters/s3-bucket.ts';
 import { BucketError } from '../../src/server/ports.ts';
 import { exportLog, verifyBundle, verifyLiveLog } from '../evidence/bundle-folder.ts';
-import { fetchCertificate, openLiveLog } from '../../src/client/live-log.ts';
+import { certificateFromTiles, openLiveLog } from '../../src/client/live-log.ts';
 import { listBucket, readListing } from '../evidence/listing.ts';
 import { renderReportPage } from '../evidence/report-page.ts';
 import { bucketOf } from '../shell/bucket.ts';
@@ -199,7 +199,7 @@ const prove = command(USAGE_PROVE, async (words, shell) => {
   return unverifiable(async () => {
     const certificate =
       values.offline === undefined
-        ? await fetchCertificate(
+        ? await certificateFromTiles(
             await connect(shell, { server: values.server ?? server }),
             record.sessionId,
             vkey,

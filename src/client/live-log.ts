@@ -52,7 +52,7 @@ async function readTile(api: Api, tile: Tile): Promise<Bytes> {
  * The certificate of one recording: its published entries with their proofs, as a text that is checked offline. Throws `log` for
  * what does not verify under `vkey`.
  */
-export async function fetchCertificate(
+export async function certificateFromTiles(
   api: Api,
   recordingId: string,
   vkey: string,

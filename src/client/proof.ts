@@ -18,7 +18,7 @@ export interface ReceiptOutcome {
  * the exam's policy, never of the answer). Throws `log` for a proof that does not hold, `answer` while the log has published
  * nothing of the recording.
  */
-export async function fetchCertificate(api: Api, recordingId: string, vkey: string): Promise<ReceiptOutcome> {
+export async function certificateFromProofs(api: Api, recordingId: string, vkey: string): Promise<ReceiptOutcome> {
   const { entries } = await api.receipt(recordingId);
   const proven = entries.flatMap(({ entry, proof }) =>
     proof === null ? [] : [{ bytes: fromBase64Url(entry), proof }],

@@ -10,7 +10,7 @@ import { makeGrant } from '../../crypto/seal/grant.ts';
 import { generateDecryptionKey, generateIdentity, type DecryptionKey } from '../../crypto/seal/identity.ts';
 import { signExam } from '../../src/client/exam.ts';
 import { openFolderOutbox } from '../../src/client/outbox-node.ts';
-import { checkKeptReceipt, compareReceipt, fetchCertificate } from '../../src/client/proof.ts';
+import { checkKeptReceipt, compareReceipt, certificateFromProofs } from '../../src/client/proof.ts';
 import { RecordingReader } from '../../src/client/reader.ts';
 import { Recorder } from '../../src/client/recorder.ts';
 import { ApiSource } from '../../src/client/source.ts';
@@ -141,7 +141,7 @@ describe('the student’s receipt', () => {
   test('is signed by the log’s key, and says what the log proves', async () => {
     const { vkey } = exam.signed.policy.log;
     const kept = await checkKeptReceipt(receipt, vkey);
-    const { statement } = await fetchCertificate(service.api(), recordingId, vkey);
+    const { statement } = await certificateFromProofs(service.api(), recordingId, vkey);
     compareReceipt(kept, statement);
     expect(statement).toMatchObject({ recording: recordingId, deleteBy: kept.deleteByMs, deleted: null });
     expect(() => {
@@ -171,7 +171,7 @@ test('after its time nobody reads it, and the certificate proves that offline', 
   await service.server.jobs.publish();
   await expect(open(key)).rejects.toMatchObject({ code: 'recording-deleted', status: 410 });
 
-  const { certificate, statement } = await fetchCertificate(service.api(), recordingId, vkey);
+  const { certificate, statement } = await certificateFromProofs(service.api(), recordingId, vkey);
   expect(statement.deleted).toBe(clock.now());
   expect(statement.releases).toBeGreaterThan(0);
   expect((await verifyCertificate(certificate, vkey)).deleted).toBe(statement.deleted);

@@ -17,9 +17,8 @@ import { type AddressInfo, connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { media } from '../server/recorder.ts';
+import { media, TestRecorder } from '../server/recorder.ts';
 import { type RunningBucket, startEmbeddedBucket } from '../../src/server/adapters/embedded-bucket/index.ts';
-import type { TestRecorder } from '../server/recorder.ts';
 import { expectStatus, Stage } from '../server/stage.ts';
 
 const CONFIGURATION = new URL('../../scripts/deploy/nginx.conf', import.meta.url);
@@ -66,7 +65,10 @@ describe.skipIf(NGINX === undefined)(NGINX === undefined ? 'skipped: no nginx' :
     const credentials = { accessKeyId: 'AKTEST', secretAccessKey: 'a secret of this test' };
     bucket = await startEmbeddedBucket({ dir: join(folder, 'bucket'), credentials, buckets: ['exams'] });
     const store = { endpoint: bucket.endpoint, region: 'us-east-1', credentials, bucket: 'exams' };
-    stage = await Stage.start({ storage: { ...store, publicEndpoint: 'https://store.example.org' } });
+    stage = await Stage.start({
+      storage: { ...store, publicEndpoint: 'https://store.example.org' },
+      config: { clientAddressHeader: 'x-real-ip' },
+    });
     recorder = await stage.recorder(await stage.exam());
     [http, https] = await Promise.all([freePort(), freePort()]);
     const [key, cert] = [join(folder, 'key.pem'), join(folder, 'cert.pem')];
@@ -207,6 +209,23 @@ describe.skipIf(NGINX === undefined)(NGINX === undefined ? 'skipped: no nginx' :
     });
     expect(status).toBe(413);
     expect(headers['content-type']).toBe('application/problem+json');
+  });
+
+  test('a recorder is told its own address, and not the one that it claims', async () => {
+    const other = await TestRecorder.begin(recorder.exam, { now: stage.clock.now() });
+    const { status, body } = await ask(
+      'exam.example.org',
+      'POST',
+      `/v1/exams/${other.exam.policy.exam_id}/recordings`,
+      {
+        headers: { 'content-type': 'application/json', 'x-real-ip': '203.0.113.7' },
+        body: Buffer.from(JSON.stringify(other.openBody)),
+      },
+    );
+    expect([status, JSON.parse(body.toString())]).toEqual([
+      201,
+      expect.objectContaining({ client_address: '127.0.0.1' }),
+    ]);
   });
 
   test('a whole chunk of 8 MiB goes to the store as it comes, under its own URL, and is never a file of the proxy', async () => {

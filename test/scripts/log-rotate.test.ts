@@ -11,8 +11,8 @@ import { decodeEntry } from '../../crypto/log/entry.ts';
 import { parseVkey } from '../../crypto/log/note.ts';
 import { exportLog, verifyBundle } from '../../scripts/evidence/bundle-folder.ts';
 import { Api } from '../../src/client/api.ts';
-import { fetchCertificate, openLiveLog } from '../../src/client/live-log.ts';
-import { fetchCertificate as proveReceipt } from '../../src/client/proof.ts';
+import { certificateFromTiles, openLiveLog } from '../../src/client/live-log.ts';
+import { certificateFromProofs as proveReceipt } from '../../src/client/proof.ts';
 import { media, nextPolicy, type TestExam, type TestRecorder } from '../server/recorder.ts';
 import { DAY_MS, expectStatus, Stage, TestClock } from '../server/stage.ts';
 import { CommandLine } from './command-line.ts';
@@ -145,7 +145,7 @@ it('log rotate: exams keep the key they began with, and their certificates verif
     [newer.sessionId, second],
   ] as const) {
     expect((await api.receipt(id)).vkey).toBe(vkey);
-    const statement = await verifyCertificate(await fetchCertificate(api, id, vkey), vkey);
+    const statement = await verifyCertificate(await certificateFromTiles(api, id, vkey), vkey);
     expect(statement).toMatchObject({ recording: id, findings: [] });
     // The receipt page's way, by the service's own proofs.
     expect((await proveReceipt(api, id, vkey)).statement).toEqual(statement);

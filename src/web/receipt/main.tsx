@@ -10,7 +10,7 @@ import { verifyCertificate, type CertificateStatement } from '../../../crypto/lo
 import { Api } from '../../client/api.ts';
 import { readReceipt } from '../../client/kept-receipt.ts';
 import { checkLogNow } from '../../client/pinning.ts';
-import { compareReceipt, fetchCertificate } from '../../client/proof.ts';
+import { compareReceipt, certificateFromProofs } from '../../client/proof.ts';
 import { Button } from '../parts/button.tsx';
 import { DownloadLink } from '../parts/download-link.tsx';
 import { FileField } from '../parts/field.tsx';
@@ -38,12 +38,12 @@ type State =
   | { step: 'checked'; outcome: Outcome }
   | { step: 'failed'; receipt: Receipt | undefined; code: string; message: string };
 
-/** Throws what `readReceipt`, `fetchCertificate` and `verifyCertificate` throw. */
+/** Throws what `readReceipt`, `certificateFromProofs` and `verifyCertificate` throw. */
 async function check(receipt: Receipt, kept: string | undefined): Promise<Outcome> {
   const { record, vkey } = receipt;
   const { certificate, statement } =
     kept === undefined
-      ? await fetchCertificate(new Api({ url: location.origin }), record.sessionId, vkey)
+      ? await certificateFromProofs(new Api({ url: location.origin }), record.sessionId, vkey)
       : { certificate: kept, statement: await verifyCertificate(kept, vkey) };
   compareReceipt(record, statement);
   if (kept === undefined) {
