@@ -15,6 +15,32 @@ const PATTERNS = routeRows.map(([name, row]) => {
 /** `ROUTE STATUS` of every answer so far in this file's process. */
 export const reached = new Set<string>();
 
+/** `ROUTE STATUS` that a learning platform brings about. */
+export const BY_PLATFORMS: readonly string[] = [
+  'POST /v1/lti/platforms 201',
+  'DELETE /v1/lti/platforms/:platform 200',
+  'POST /v1/lti/logins 201',
+  'POST /v1/lti/logins 422',
+  'POST /lti/launch 200',
+  'POST /lti/launch 403',
+  'POST /lti/launch 502',
+  'POST /lti/select 200',
+  'POST /lti/select 401',
+  'POST /lti/select 403',
+  'POST /v1/lti/registrations 201',
+  'POST /v1/lti/registrations 502',
+];
+
+/** `ROUTE STATUS` that an OpenID provider brings about. */
+export const BY_PROVIDERS: readonly string[] = [
+  'GET /v1/oidc/login 303',
+  'GET /v1/oidc/login 502',
+  'GET /v1/oidc/callback 303',
+  'GET /v1/oidc/callback 403',
+  'GET /v1/oidc/callback 500',
+  'GET /v1/oidc/callback 502',
+];
+
 /** Throws unless the table has this answer: status, content type, code and every member. */
 export function expectDocumented(method: string, path: string, answer: Answer): void {
   const { pathname } = new URL(path, 'http://x');

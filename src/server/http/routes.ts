@@ -534,6 +534,11 @@ const NOTHING_FAILS: ReadonlySet<RouteName> = new Set([
   'GET /log/vkey',
   'GET /v1/openapi.json',
   'GET /v1/reference',
+  // These lead the browser on; nothing is remembered of them.
+  'GET /v1/oidc/login',
+  'GET /lti/login',
+  'POST /lti/login',
+  'GET /lti/register',
 ]);
 
 /** Everything that a route may refuse with: its own codes, and those of every route of its kind. */
@@ -546,8 +551,8 @@ export function refusalsOf(name: RouteName): ReadonlySet<ErrorCode> {
     ...errors,
     ...(['busy'] as const),
     ...(NOTHING_FAILS.has(name) ? [] : (['internal', 'database-unavailable'] as const)),
-    ...(name.includes(' /v1/') ? (['rate-limited'] as const) : []),
-    ...(isSafe ? [] : (['storage-full'] as const)),
+    ...(/ \/(?:v1|lti)\//.test(name) ? (['rate-limited'] as const) : []),
+    ...(isSafe || NOTHING_FAILS.has(name) ? [] : (['storage-full'] as const)),
     ...(request ? (['malformed', 'not-json', 'too-large'] as const) : []),
     ...(query ? (['malformed'] as const) : []),
     ...(access === 'anybody' ? [] : (['unauthenticated'] as const)),

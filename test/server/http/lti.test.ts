@@ -10,6 +10,7 @@ import { ownerHash } from '../../../crypto/format/policy.ts';
 import type { Handoff } from '../../../src/server/http/handoff.ts';
 import { CLAIM, type CourseLink, DEEP_LINKING, MEMBERSHIP, NAMES, PERSON, TestPlatform } from '../../lti/platform.ts';
 import { Visitor } from '../../lti/visitor.ts';
+import { BY_PLATFORMS, reached } from '../contract.ts';
 import { makeReader, type TestExam, TestRecorder } from '../recorder.ts';
 import { DAY_MS, expectStatus, HOUR_MS, MINUTE_MS, nodeOnly, Stage } from '../stage.ts';
 
@@ -452,8 +453,8 @@ describe('deep linking', () => {
       roles: INSTRUCTOR,
       ...changes,
     });
-  const select = async (visitor: Visitor, examId: string) => {
-    const body = new URLSearchParams({ ...(await visitor.proof()), exam_id: examId }).toString();
+  const select = async (visitor: Visitor, examId: string, changes: { signature?: string } = {}) => {
+    const body = new URLSearchParams({ ...(await visitor.proof()), exam_id: examId, ...changes }).toString();
     const headers = { 'content-type': 'application/x-www-form-urlencoded' };
     return stage.call('POST', '/lti/select', { headers, body });
   };
@@ -492,6 +493,8 @@ describe('deep linking', () => {
     const visitor = new Visitor(stage.server.url);
     await visitor.launch(platform, selection());
     expect((await select(new Visitor(stage.server.url), exam.policy.exam_id)).body).toMatchObject({ reason: 'state' });
+    const { signature } = await new Visitor(stage.server.url).proof();
+    expect((await select(visitor, exam.policy.exam_id, { signature })).body).toMatchObject({ code: 'sign-in-refused' });
     expect((await select(visitor, foreign.policy.exam_id)).body).toMatchObject({ reason: 'exam' });
     expect((await select(visitor, exam.policy.exam_id)).body).toMatchObject({ reason: 'state' });
   });
@@ -595,6 +598,29 @@ describe('a teacher’s launch', () => {
     const exams = await stage.call('GET', '/v1/exams', { headers });
     expect(exams.body).toMatchObject({ exams: [] });
   });
+});
+
+test('a platform that is forgotten launches no more', async () => {
+  const short = await TestPlatform.start({ now: () => stage.clock.now() });
+  try {
+    const id = await register(short);
+    expectStatus(await stage.call('DELETE', `/v1/lti/platforms/${id}`, { token: stage.admin }), 200);
+    const answer = await new Visitor(stage.server.url).login(short, short.place(link()));
+    expect(answer.body).toMatchObject({ code: 'launch-refused', reason: 'platform' });
+  } finally {
+    await short.stop();
+  }
+});
+
+test('a login for a key that anybody could sign with is not begun', async () => {
+  const hints = { iss: platform.registration.issuer, login_hint: 'x', target_link_uri: 'x' };
+  const body = { ...hints, launch_key: toBase64Url(new Uint8Array(32)) };
+  const answer = await stage.call('POST', '/v1/lti/logins', { headers: { 'zeroreel-csrf': '1' }, body });
+  expect(answer.body).toMatchObject({ code: 'record-refused', reason: 'key' });
+});
+
+test('every documented status that takes a platform was reached', () => {
+  expect(BY_PLATFORMS.filter((each) => !reached.has(each))).toEqual([]);
 });
 
 test('none of this was a failure of the server', () => {

@@ -4,11 +4,15 @@ import type { AddressInfo } from 'node:net';
 import { exportJWK, generateKeyPair } from 'jose';
 import Provider from 'oidc-provider';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { createApp } from '../../../src/server/app.ts';
+import type { OidcSettings } from '../../../src/server/config.ts';
 import { roleBy } from '../../../src/server/http/oidc.ts';
+import { BY_PROVIDERS, expectDocumented, reached } from '../contract.ts';
 import { expectStatus, Stage } from '../stage.ts';
 
 let stage: Stage;
 let server: Server;
+let settings: OidcSettings;
 
 const GROUPS: Record<string, string[]> = {
   'jane-doe-1': ['staff', 'teachers'],
@@ -26,8 +30,8 @@ beforeAll(async () => {
     { claim: 'groups', value: 'auditors', role: 'compliance' },
     { claim: 'groups', value: 'exam-admins', role: 'admin' },
   ] as const;
-  const settings = { issuer, clientId: 'zeroreel', clientSecret: 'a secret of this test', scope: 'openid groups' };
-  stage = await Stage.start({ oidc: { ...settings, roles } });
+  settings = { issuer, clientId: 'zeroreel', clientSecret: 'a secret of this test', scope: 'openid groups', roles };
+  stage = await Stage.start({ oidc: settings });
   const { privateKey } = await generateKeyPair('RS256', { extractable: true });
   const provider = new Provider(issuer, {
     clients: [
@@ -73,6 +77,10 @@ class Browser {
       headers: { cookie: this.cookies(origin) },
       ...(form && { method: 'POST', body: new URLSearchParams(form) }),
     });
+    if (origin === stage.server.url) {
+      const { status, headers } = response;
+      expectDocumented('GET', url, { status, headers, body: await response.clone().text() });
+    }
     const jar = this.#jar.get(origin) ?? new Map<string, string>();
     this.#jar.set(origin, jar);
     for (const line of response.headers.getSetCookie()) {
@@ -196,8 +204,32 @@ test('a claim makes a role as one value or in a list, and never as a part of a v
   }
 });
 
+test('while the provider does not answer, or the database, nobody gets in, and is told why', async () => {
+  const silent = await Stage.start({
+    oidc: { issuer: 'http://127.0.0.1:1', clientId: 'x', clientSecret: 'x', scope: 'openid', roles: [] },
+  });
+  for (const route of ['login', 'callback']) {
+    const answer = await silent.call('GET', `/v1/oidc/${route}`);
+    expect(answer).toMatchObject({ status: 502, body: { code: 'platform-unreachable' } });
+  }
+  await silent.stop();
+
+  const browser = new Browser();
+  const callback = await browser.follow(`${stage.server.url}/v1/oidc/login`, 'jane-doe-1');
+  const store = new Proxy(stage.server.ports.store, { get: () => () => Promise.reject(new Error('broken')) });
+  const broken = createApp({ ...stage.server.ports, store }, { oidc: settings, publicUrl: stage.server.url });
+  const response = await broken.request(callback, { headers: { cookie: browser.cookies(stage.server.url) } });
+  expect(response.status).toBe(500);
+  const { status, headers } = response;
+  expectDocumented('GET', callback, { status, headers, body: await response.json() });
+});
+
 test('without a provider there is no such way in', async () => {
   const plain = await Stage.start();
   expect((await plain.call('GET', '/v1/oidc/login')).body).toMatchObject({ code: 'not-found' });
   await plain.stop();
+});
+
+test('every documented status that takes a provider was reached', () => {
+  expect(BY_PROVIDERS.filter((each) => !reached.has(each))).toEqual([]);
 });
