@@ -120,7 +120,7 @@ describeInChromium('by keyboard alone, a reviewer', () => {
     await keyboard.press('button', 'Weights');
     await keyboard.choose('pasted', /^5$/);
     await keyboard.press('button', 'Done');
-    expect(await keyboard.stop()).toEqual({ role: 'button', name: 'Weights' });
+    await expect.poll(() => keyboard.stop()).toEqual({ role: 'button', name: 'Weights' });
     await page.getByText('weights: pasted 5; the others default').waitFor();
     // The tables can be scrolled by keys where they are too wide.
     await keyboard.to('region', /^Recordings by score/);
@@ -128,7 +128,7 @@ describeInChromium('by keyboard alone, a reviewer', () => {
     await page.getByText('1 event found').waitFor();
     await keyboard.press('link', '0:33');
     await page.getByRole('heading', { name: 'A Student' }).waitFor();
-    expect((await keyboard.stop()).role).toBe('main');
+    await expect.poll(async () => (await keyboard.stop()).role).toBe('main');
   });
 
   test('plays, moves, goes from incident to incident, and changes speed and sound', async () => {
