@@ -285,7 +285,10 @@ export function storeError(error: unknown): unknown {
     [/^(?:53100|53200)/, 'full'],
     [/^(?:23|22|P0001)/, 'refused'],
     [/^XX00[12]/, 'damaged'],
+    [/^(?:08|25|53|57|58|XX)/, 'unavailable'],
   ];
-  const found = codes.find(([pattern]) => pattern.test(error.code ?? ''))?.[1] ?? 'unavailable';
-  return new StoreError(found, `postgres: ${error.message} (${error.code ?? 'no code'})`, { cause: error });
+  const found = codes.find(([pattern]) => pattern.test(error.code ?? ''))?.[1];
+  const message = `postgres: ${error.message} (${error.code ?? 'no code'})`;
+  // A statement that PostgreSQL does not understand is a fault of this program: who asks again gets the same.
+  return found === undefined ? new Error(message, { cause: error }) : new StoreError(found, message, { cause: error });
 }

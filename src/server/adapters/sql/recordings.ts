@@ -107,12 +107,12 @@ export function recordingReads(db: Reads): RecordingReads {
     .select({
       bytes: sql<number>`${sumOf(tracks, sql`recording_id = ${sql.placeholder('id')}`)} + ${sumOf(pending, sql`recording_id = ${sql.placeholder('id')}`)}`,
     })
-    .from(sql`(SELECT 1)`)
+    .from(sql`(SELECT 1) AS one`)
     .prepare();
   const isOfExam = sql`recording_id IN (SELECT id FROM recordings WHERE exam_id = ${sql.placeholder('examId')})`;
   const bytesOfExam = db
     .select({ bytes: sql<number>`${sumOf(tracks, isOfExam)} + ${sumOf(pending, isOfExam)}` })
-    .from(sql`(SELECT 1)`)
+    .from(sql`(SELECT 1) AS one`)
     .prepare();
   const idle = db
     .select()
