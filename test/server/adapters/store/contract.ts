@@ -386,6 +386,24 @@ export function storeContract(name: string, openStore: () => Promise<Store>): vo
         expect(await story(store, recording.id)).toEqual(['recording.opened']);
       });
 
+      it('count with what is promised beyond them, for a recording and for its exam', async () => {
+        const { recording } = await open(store);
+        const rows = [pendingRow(1, 0), pendingRow(1, 1), pendingRow(1, 2), pendingRow(4, 0)];
+        const promised = rows.reduce((sum, { bytes }) => sum + bytes, 0);
+        const sums = async () => [await store.bytesOf(recording.id), await store.bytesOfExam(recording.examId)];
+        expect(await sums()).toEqual([0, 0]);
+        await store.rememberUploads(recording.id, 0, rows, OPENED_MS + 1, OPENED_MS);
+        expect(await sums()).toEqual([promised, promised]);
+        const [head, , counts, now] = claim(recording.id, 0, 2);
+        await store.acceptHead(head, null, counts, now);
+        const covered = 2000 + rows[2]!.bytes + rows[3]!.bytes;
+        expect(await sums()).toEqual([covered, covered]);
+        expect([await store.bytesOf(newId()), await store.bytesOfExam(newId())]).toEqual([0, 0]);
+        await store.reachQuota(recording.id, 'time');
+        await store.reachQuota(recording.id, 'bytes');
+        expect(await store.recording(recording.id)).toMatchObject({ quotaReached: 'time' });
+      });
+
       it('follow one another by hash', async () => {
         const { recording } = await open(store);
         const first = claim(recording.id, 0, 1);
