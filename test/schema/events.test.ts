@@ -68,6 +68,7 @@ describe('EVENTS.md says what the code does', () => {
       'video_height',
       'screen_height',
       'frame_rate',
+      'address',
     ];
     expect([...told.keys()].sort()).toEqual([...rules, ...settings].sort());
   });
