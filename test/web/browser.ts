@@ -14,6 +14,8 @@ import { CHROMIUM, QUIET_FLAGS } from '../crypto/runtimes/chromium.ts';
 
 export { describeInChromium } from '../crypto/runtimes/chromium.ts';
 
+const PATIENCE_MS = 90_000;
+
 /** Test pictures and beeps in place of devices. */
 const FAKE_DEVICES = '--use-fake-device-for-media-stream=fps=15';
 
@@ -54,6 +56,8 @@ export class TestBrowser {
   /** A new tab; what it complains of is kept, and read by `complaintsOf`. */
   async page(): Promise<Page> {
     const page = await this.#context.newPage();
+    // A busy machine is not what these tests are about.
+    page.setDefaultTimeout(PATIENCE_MS);
     const complaints: string[] = [];
     COMPLAINTS.set(page, complaints);
     page.on('pageerror', (error) => complaints.push(`error: ${error.message}`));

@@ -224,7 +224,7 @@ describeInChromium('a student records in a browser', () => {
     await page.keyboard.type('Grace Keys');
     await tabTo(page, /button: Start recording/);
     await page.keyboard.press('Enter');
-    await page.getByRole('heading', { name: 'It is recording' }).waitFor({ timeout: 30_000 });
+    await page.getByRole('heading', { name: 'It is recording' }).waitFor();
     expect(await focused(page)).toBe('h1: Physics 101, final');
     await student.untilStored(4);
     const recordingId = await student.recordingId();
