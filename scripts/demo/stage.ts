@@ -53,7 +53,12 @@ export class Stage {
 
   /** The embedded defaults, but for the ports: any free ones. */
   async startServer(): Promise<RunningServer> {
-    const config = readConfig({ ZEROREEL_DATA: this.dataFolder, ZEROREEL_PORT: '0', ZEROREEL_BUCKET_PORT: '0' });
+    const config = readConfig({
+      ZEROREEL_DATA: this.dataFolder,
+      ZEROREEL_PORT: '0',
+      ZEROREEL_BUCKET_PORT: '0',
+      ZEROREEL_LOG_LEVEL: 'error',
+    });
     this.server = await start({ config, clock: this.clock });
     this.#environment['ZEROREEL_STATE'] = 'state';
     this.#environment['ZEROREEL_SERVER'] = this.server.url;
