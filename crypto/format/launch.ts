@@ -8,6 +8,15 @@ import { ProtocolError } from './errors.ts';
 import { hash } from './hash.ts';
 import { ATTEST_ID_TOKEN, type Attestation } from './open.ts';
 
+/** Names of an id_token's claims that LTI 1.3 adds (LTI core 1.3, section 5) begin like this. */
+export const LTI_CLAIM = 'https://purl.imsglobal.org/spec/lti/claim/';
+
+/** Algorithms of RFC 7518 and RFC 8037 that a platform may sign with: what has two keys, and never a secret that both sides know (LTI Security Framework 1.0, section 5.1.1). */
+export const PLATFORM_ALGORITHMS = [
+  ...['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512'],
+  ...['ES256', 'ES384', 'ES512', 'Ed25519', 'EdDSA'],
+];
+
 export interface LaunchAttestation {
   /** Ed25519 key that was made for one launch. */
   launchKey: Bytes;

@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { equal, fromBase64Url, toBase64Url, utf8, type Bytes } from '../../crypto/format/bytes.ts';
 import { ProtocolError } from '../../crypto/format/errors.ts';
 import { sha256 } from '../../crypto/format/hash.ts';
-import { launchNonce, type LaunchAttestation } from '../../crypto/format/launch.ts';
+import { launchNonce, type LaunchAttestation, LTI_CLAIM, PLATFORM_ALGORITHMS } from '../../crypto/format/launch.ts';
 import { participantHash } from '../../crypto/format/open.ts';
 import type { PolicyPlatform } from '../../crypto/format/policy.ts';
 
@@ -15,27 +15,12 @@ import type { PolicyPlatform } from '../../crypto/format/policy.ts';
 const LONGEST_MS = 73 * 3_600_000;
 const CLOCK_MS = 10 * 60_000;
 
-const ALGORITHMS = [
-  'RS256',
-  'RS384',
-  'RS512',
-  'PS256',
-  'PS384',
-  'PS512',
-  'ES256',
-  'ES384',
-  'ES512',
-  'Ed25519',
-  'EdDSA',
-];
-
-const CLAIM = 'https://purl.imsglobal.org/spec/lti/claim/';
 const claimsSchema = z.looseObject({
   sub: z.string(),
   iat: z.number(),
   nonce: z.string(),
-  [`${CLAIM}deployment_id`]: z.string(),
-  [`${CLAIM}custom`]: z.looseObject({ exam: z.string() }),
+  [`${LTI_CLAIM}deployment_id`]: z.string(),
+  [`${LTI_CLAIM}custom`]: z.looseObject({ exam: z.string() }),
 });
 
 /** Of the about track: what of a launch the readers are shown. Every member may be missing or wrong. */
@@ -81,8 +66,8 @@ export async function checkLaunch(about: unknown, expected: LaunchExpectation): 
   if (!equal(await sha256(utf8(idToken)), attestation.tokenHash)) refuse('another id_token than OPEN commits to');
   const claims = await verifiedClaims(idToken, jwk, platform);
   if (claims.nonce !== (await launchNonce(attestation.launchKey))) refuse('the platform vouched for another key');
-  if (claims[`${CLAIM}deployment_id`] !== platform.deployment_id) refuse('of another deployment');
-  const [version, examId, ownerHash] = claims[`${CLAIM}custom`].exam.split('.');
+  if (claims[`${LTI_CLAIM}deployment_id`] !== platform.deployment_id) refuse('of another deployment');
+  const [version, examId, ownerHash] = claims[`${LTI_CLAIM}custom`].exam.split('.');
   if (version !== 'v1' || examId !== expected.examId || ownerHash !== toBase64Url(expected.ownerHash)) {
     refuse('for another exam, or another owner');
   }
@@ -99,7 +84,7 @@ async function verifiedClaims(idToken: string, jwk: JWK, { issuer, client_id: au
   try {
     // Read years later: it held when it was signed, and that the opening was soon after is checked apart.
     const currentDate = new Date((decodeJwt(idToken).iat ?? 0) * 1000);
-    const options = { issuer, audience, algorithms: ALGORITHMS, currentDate, clockTolerance: CLOCK_MS / 1000 };
+    const options = { issuer, audience, algorithms: PLATFORM_ALGORITHMS, currentDate, clockTolerance: CLOCK_MS / 1000 };
     return claimsSchema.parse((await jwtVerify(idToken, jwk, options)).payload);
   } catch {
     return refuse('not signed by the key that is shown, or not for this service');

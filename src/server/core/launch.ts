@@ -3,10 +3,10 @@
  * claims in, a decision out. A platform can forge any launch, so none opens a recording: that takes the key of a reader.
  */
 import { z } from 'zod';
+import { LTI_CLAIM } from '../../../crypto/format/launch.ts';
 import { idSchema, hashSchema } from '../../../schema/api.ts';
 import { ServerError } from '../errors.ts';
 
-const CLAIM = 'https://purl.imsglobal.org/spec/lti/claim/';
 const DEEP_LINKING = 'https://purl.imsglobal.org/spec/lti-dl/claim/';
 const MEMBERSHIP = 'http://purl.imsglobal.org/vocab/lis/v2/membership';
 const ADMINISTRATOR = 'http://purl.imsglobal.org/vocab/lis/v2/institution/person#Administrator';
@@ -26,13 +26,13 @@ const claimsSchema = z.object({
   azp: text.optional(),
   nonce: text,
   iat: z.number(),
-  [`${CLAIM}message_type`]: text,
-  [`${CLAIM}version`]: text,
-  [`${CLAIM}deployment_id`]: z.string().min(1).max(255),
-  [`${CLAIM}target_link_uri`]: text.optional(),
-  [`${CLAIM}roles`]: z.array(z.string().max(255)).max(100).default([]),
-  [`${CLAIM}resource_link`]: z.object({ id: z.string() }).optional(),
-  [`${CLAIM}custom`]: z.record(z.string(), z.unknown()).default({}),
+  [`${LTI_CLAIM}message_type`]: text,
+  [`${LTI_CLAIM}version`]: text,
+  [`${LTI_CLAIM}deployment_id`]: z.string().min(1).max(255),
+  [`${LTI_CLAIM}target_link_uri`]: text.optional(),
+  [`${LTI_CLAIM}roles`]: z.array(z.string().max(255)).max(100).default([]),
+  [`${LTI_CLAIM}resource_link`]: z.object({ id: z.string() }).optional(),
+  [`${LTI_CLAIM}custom`]: z.record(z.string(), z.unknown()).default({}),
   [`${DEEP_LINKING}deep_linking_settings`]: z
     .object({
       deep_link_return_url: text,
@@ -106,20 +106,20 @@ export function readLaunch(payload: unknown, clientId: string, now: number): Lau
   if (age > FRESH_MS || age < -CLOCK_MS) {
     refuseLaunch('stale', 'the launch is not of the last minutes', 'open it again from the course');
   }
-  if (claims[`${CLAIM}version`] !== '1.3.0') refuseLaunch('message', 'expected LTI 1.3.0');
-  const deploymentId = claims[`${CLAIM}deployment_id`];
+  if (claims[`${LTI_CLAIM}version`] !== '1.3.0') refuseLaunch('message', 'expected LTI 1.3.0');
+  const deploymentId = claims[`${LTI_CLAIM}deployment_id`];
   const { sub: subject, nonce } = claims;
-  const targetLinkUri = claims[`${CLAIM}target_link_uri`];
+  const targetLinkUri = claims[`${LTI_CLAIM}target_link_uri`];
   return { deploymentId, subject, nonce, targetLinkUri, does: purposeOf(claims) };
 }
 
 type Claims = z.infer<typeof claimsSchema>;
 
 function purposeOf(claims: Claims): LaunchPurpose {
-  const custom = customOf(claims[`${CLAIM}custom`]);
-  const standing = standingOf(claims[`${CLAIM}roles`], custom);
+  const custom = customOf(claims[`${LTI_CLAIM}custom`]);
+  const standing = standingOf(claims[`${LTI_CLAIM}roles`], custom);
   const isMasquerade = custom['masq'] !== undefined;
-  switch (claims[`${CLAIM}message_type`]) {
+  switch (claims[`${LTI_CLAIM}message_type`]) {
     case 'LtiResourceLinkRequest':
       break;
     case 'LtiDeepLinkingRequest':
@@ -127,14 +127,14 @@ function purposeOf(claims: Claims): LaunchPurpose {
     default:
       return refuseLaunch('message', 'expected a resource link or a deep linking request');
   }
-  if (claims[`${CLAIM}target_link_uri`] === undefined || !claims[`${CLAIM}resource_link`]) {
+  if (claims[`${LTI_CLAIM}target_link_uri`] === undefined || !claims[`${LTI_CLAIM}resource_link`]) {
     refuseLaunch('message', 'expected target_link_uri and resource_link');
   }
   const pins = pinsOf(custom['exam']);
   if (standing === 'learner') {
     // What would be recorded is somebody else's than whom it names.
     if (isMasquerade) refuseLaunch('masquerade', 'acting as somebody else, nobody records');
-    if (pins) return { purpose: 'record', pins, isTest: claims[`${CLAIM}roles`].includes(TEST_USER) };
+    if (pins) return { purpose: 'record', pins, isTest: claims[`${LTI_CLAIM}roles`].includes(TEST_USER) };
     refuseLaunch('exam', 'the link names no exam', 'whoever placed it in the course chooses the exam again');
   }
   if (standing === 'teacher') return { purpose: 'review', role: isMasquerade ? 'compliance' : 'instructor', pins };
@@ -147,7 +147,7 @@ function selection(claims: Claims, standing: Standing): LaunchPurpose {
   if (!settings?.accept_types.includes('ltiResourceLink')) {
     return refuseLaunch('message', 'expected deep linking settings that accept a resource link');
   }
-  const isDesigner = claims[`${CLAIM}roles`].includes(`${MEMBERSHIP}#ContentDeveloper`);
+  const isDesigner = claims[`${LTI_CLAIM}roles`].includes(`${MEMBERSHIP}#ContentDeveloper`);
   if (standing !== 'teacher' && standing !== 'reader' && !isDesigner) {
     return refuseLaunch('role', 'the course does not let you place links');
   }
@@ -216,9 +216,9 @@ export function deepLinkingClaims(
     custom: { exam: formatPins(item.pins), ...CUSTOM_FIELDS },
   };
   return {
-    [`${CLAIM}message_type`]: 'LtiDeepLinkingResponse',
-    [`${CLAIM}version`]: '1.3.0',
-    [`${CLAIM}deployment_id`]: deploymentId,
+    [`${LTI_CLAIM}message_type`]: 'LtiDeepLinkingResponse',
+    [`${LTI_CLAIM}version`]: '1.3.0',
+    [`${LTI_CLAIM}deployment_id`]: deploymentId,
     [`${DEEP_LINKING}content_items`]: link ? [link] : [],
     ...(data !== undefined && { [`${DEEP_LINKING}data`]: data }),
   };

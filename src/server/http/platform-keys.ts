@@ -7,25 +7,12 @@ import { createRemoteJWKSet } from 'jose/jwks/remote';
 import { SignJWT } from 'jose/jwt/sign';
 import { jwtVerify } from 'jose/jwt/verify';
 import type { JWK, JWTPayload } from 'jose';
+import { PLATFORM_ALGORITHMS } from '../../../crypto/format/launch.ts';
 import { refuseLaunch } from '../core/launch.ts';
 import { ServerError } from '../errors.ts';
 import type { Clock, Store } from '../ports.ts';
 import type { PlatformRow } from '../store.ts';
 
-/** What the LTI Security Framework 1.0, section 5.1.1 allows: signatures with two keys, never a shared secret. */
-const ALGORITHMS = [
-  'RS256',
-  'RS384',
-  'RS512',
-  'PS256',
-  'PS384',
-  'PS512',
-  'ES256',
-  'ES384',
-  'ES512',
-  'Ed25519',
-  'EdDSA',
-];
 const TOOL_ALGORITHM = 'RS256';
 /** A replaced key is published this long: platforms keep a tool's keys for hours, or a day. */
 const RETIRED_MS = 30 * 86_400_000;
@@ -53,7 +40,12 @@ export class PlatformKeys {
     const set = this.#setOf(jwksUrl);
     try {
       const { payload, protectedHeader } = await jwtVerify(token, set, {
-        ...{ issuer, audience: clientId, algorithms: ALGORITHMS, requiredClaims: ['exp', 'iat', 'sub', 'nonce'] },
+        ...{
+          issuer,
+          audience: clientId,
+          algorithms: PLATFORM_ALGORITHMS,
+          requiredClaims: ['exp', 'iat', 'sub', 'nonce'],
+        },
         currentDate: new Date(this.#clock.now()),
         clockTolerance: 60,
       });
