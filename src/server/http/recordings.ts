@@ -23,7 +23,7 @@ import { encodeReceipt, RECEIPT_CLOSED, RECEIPT_OPEN } from '../../../crypto/for
 import * as api from '../../../schema/api.ts';
 import { objectKey, recordingPrefix, trackPrefix } from '../core/names.ts';
 import { openEpoch, type Opening, openRecording, verifyOpening } from '../core/opening.ts';
-import { freshBytes, isTimeUp, limitNear, quotaReached, type Quotas, roomOf } from '../core/quota.ts';
+import { freshBytes, limitNear, quotaReached, type Quotas } from '../core/quota.ts';
 import { URL_LIFE_SECONDS } from '../core/retention.ts';
 import { tally } from '../core/tally.ts';
 import {
@@ -45,15 +45,13 @@ import { bearerHash, tokenHash } from './access.ts';
 import { type Limiter, takeOrRefuse } from './limits.ts';
 import { createLogKeys } from './log-keys.ts';
 import { idParameter, numberParameter, outboxAgeOf, readJson, SECRET } from './request.ts';
+import { createRoom } from './room.ts';
 
 interface EpochView {
   recording: RecordingRow;
   epoch: EpochRow;
   tracks: TrackRow[];
 }
-
-/** How long the size of an exam is believed: it is a sum over all of its recordings. */
-const EXAM_KNOWN_MS = 15_000;
 
 interface RecordingOptions {
   /** As `AppOptions` has it. */
@@ -73,6 +71,7 @@ export function recordingRoutes(
   const { store, vault, bucket, clock, telemetry } = ports;
   const findAltered = createBodyCheck(ports);
   const keys = createLogKeys(ports);
+  const room = createRoom(store);
   const routes = new Hono();
 
   // ---- 1. open: the obligation to delete is in the log before the first byte can be uploaded ------------------------------
@@ -102,7 +101,7 @@ export function recordingRoutes(
     // The share first: a crash here leaves an orphan, which the sweep destroys; the other way round a recording could never be opened.
     if (epoch === 0) {
       const { recording, ...rows } = openRecording(opening, now, quotas);
-      if ((await roomIn(recording, now))?.bytesLeft === 0) throw quotaReached('exam-bytes');
+      if ((await room.ofNew(recording, now))?.bytesLeft === 0) throw quotaReached('exam-bytes');
       await keepShare(opening, now);
       if (!(await store.openRecording(recording, rows.epoch, rows.tracks, rows.wraps, rows.entry))) {
         const winner = await store.epoch(sessionId, 0);
@@ -190,43 +189,11 @@ export function recordingRoutes(
       opened_position: recording.openedPosition,
       quota: {
         bytes: quotaBytes,
-        bytes_left: (await roomIn(recording, now))?.bytesLeft ?? null,
+        bytes_left: (await room.of(recording, now))?.bytesLeft ?? null,
         seconds_left: quotaUntilMs === null ? null : Math.max(0, Math.floor((quotaUntilMs - now) / 1000)),
       },
       client_address: known.data ?? null,
     };
-  }
-
-  const exams = new Map<string, { knownMs: number; bytes: number }>();
-
-  /** The bytes of an exam, as they were a few seconds ago, and what was signed here since. */
-  async function examOf(examId: string, now: number): Promise<{ bytes: number }> {
-    const known = exams.get(examId);
-    if (known && Math.abs(now - known.knownMs) < EXAM_KNOWN_MS) return known;
-    for (const [id, { knownMs }] of exams) if (Math.abs(now - knownMs) >= EXAM_KNOWN_MS) exams.delete(id);
-    const fresh = { knownMs: now, bytes: await store.bytesOfExam(examId) };
-    exams.set(examId, fresh);
-    return fresh;
-  }
-
-  async function roomIn(recording: Omit<RecordingRow, 'openedPosition'>, now: number) {
-    const { id, examId, quotaBytes, quotaExamBytes } = recording;
-    return roomOf(recording, {
-      recording: quotaBytes === null ? 0 : await store.bytesOf(id),
-      exam: quotaExamBytes === null ? 0 : (await examOf(examId, now)).bytes,
-    });
-  }
-
-  /** Before anything is promised: whether the recording may grow by so much. Answers how much may still be signed then, if that is limited. */
-  async function requireRoom(recording: RecordingRow, fresh: number, now: number): Promise<number | undefined> {
-    const room = await roomIn(recording, now);
-    const quota = isTimeUp(recording, now) ? 'time' : room && fresh > room.bytesLeft ? room.quota : undefined;
-    if (quota !== undefined && fresh > 0) {
-      await store.reachQuota(recording.id, quota);
-      throw quotaReached(quota, quota === 'time' ? 0 : room?.bytesLeft);
-    }
-    if (recording.quotaExamBytes !== null) (await examOf(recording.examId, now)).bytes += fresh;
-    return room && room.bytesLeft - fresh;
   }
 
   /** The epoch that this upload token was chosen for. */
@@ -269,7 +236,7 @@ export function recordingRoutes(
       // Asked twice: first so that a refused call remembers nothing, then because another call may have come between.
       const promised = await store.pending(id, body.epoch);
       requireSameContent(wanted, promised);
-      bytesLeft = await requireRoom(view.recording, freshBytes(wanted, promised), now);
+      bytesLeft = await room.take(view.recording, freshBytes(wanted, promised), now);
       if (!(await store.rememberUploads(id, body.epoch, wanted, expiresMs, now))) {
         requireUploading((await store.recording(id))!, now);
         throw new ServerError('recording-ended', 'the recording ended meanwhile');
