@@ -123,21 +123,25 @@ async function copyRecording(
   const promised = new Map<number, PendingRow[]>();
   for (const epoch of epochs.keys()) promised.set(epoch, await ports.store.pending(id, epoch));
   const copied: string[] = [];
-  for (let from = 0; from < missing.length; from += AT_ONCE) {
-    const batch = missing.slice(from, from + AT_ONCE);
-    await Promise.all(
-      batch.map(async ({ key }) => {
-        const bytes = await former.get(key);
-        // Deleted since it was listed.
-        if (!bytes) return;
-        if (!(await isAsSigned(key, bytes, epochs, promised))) summary.damaged++;
-        if (await put(current, key, bytes, ports.clock.now())) summary.copied++;
-        copied.push(key);
-      }),
-    );
-  }
+  await someAtOnce(missing, async ({ key }) => {
+    const bytes = await former.get(key);
+    // Deleted since it was listed.
+    if (!bytes) return;
+    if (!(await isAsSigned(key, bytes, epochs, promised))) summary.damaged++;
+    if (await put(current, key, bytes, ports.clock.now())) summary.copied++;
+    copied.push(key);
+  });
   // A purge that began meanwhile may have listed before these were put.
   if (!(await isOwed(ports, id))) await deleteKeys(current, recordingPrefix(id), new Set(copied));
+}
+
+async function someAtOnce(
+  objects: readonly ListedObject[],
+  work: (object: ListedObject) => Promise<void>,
+): Promise<void> {
+  for (let from = 0; from < objects.length; from += AT_ONCE) {
+    await Promise.all(objects.slice(from, from + AT_ONCE).map(work));
+  }
 }
 
 /** By the recorder's signature over every segment; where the server's own promise still stands, by that too. */
@@ -182,16 +186,11 @@ async function releaseRecording(
   summary: MoveSummary,
 ): Promise<void> {
   const same = new Set<string>();
-  for (let from = 0; from < objects.length; from += AT_ONCE) {
-    const batch = objects.slice(from, from + AT_ONCE);
-    await Promise.all(
-      batch.map(async ({ key }) => {
-        const [before, after] = await Promise.all([former.get(key), current.get(key)]);
-        if (before && after && equal(before, after)) same.add(key);
-        else if (before && after) summary.different++;
-      }),
-    );
-  }
+  await someAtOnce(objects, async ({ key }) => {
+    const [before, after] = await Promise.all([former.get(key), current.get(key)]);
+    if (before && after && equal(before, after)) same.add(key);
+    else if (before && after) summary.different++;
+  });
   summary.deleted += await deleteKeys(former, recordingPrefix(id), same);
 }
 
