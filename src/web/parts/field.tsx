@@ -120,7 +120,8 @@ export function CheckField({ isChecked, onChange, children }: CheckFieldProps) {
   );
 }
 
-function Labelled({
+/** A control with its label, its hint and what is wrong with it. */
+export function Labelled({
   id,
   label,
   hint,
@@ -151,7 +152,8 @@ function Labelled({
   );
 }
 
-function describedBy(id: string, hint: string | undefined, error: string | undefined): string | undefined {
+/** For `aria-describedby`. */
+export function describedBy(id: string, hint: string | undefined, error: string | undefined): string | undefined {
   const ids = [hint !== undefined && `${id}-hint`, error !== undefined && `${id}-error`].filter(Boolean);
   return ids.length > 0 ? ids.join(' ') : undefined;
 }

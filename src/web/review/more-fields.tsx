@@ -1,5 +1,6 @@
 /** Fields that only this page has. */
 import { useId } from 'preact/hooks';
+import { describedBy, Labelled } from '../parts/field.tsx';
 
 export interface TextAreaFieldProps {
   label: string;
@@ -12,23 +13,17 @@ export interface TextAreaFieldProps {
 export function TextAreaField({ label, hint, rows = 4, value, onChange }: TextAreaFieldProps) {
   const id = useId();
   return (
-    <div class="field">
-      <label for={id}>{label}</label>
-      {hint !== undefined && (
-        <span class="hint" id={`${id}-hint`}>
-          {hint}
-        </span>
-      )}
+    <Labelled id={id} label={label} hint={hint} error={undefined}>
       <textarea
         id={id}
         rows={rows}
         value={value}
-        aria-describedby={hint !== undefined ? `${id}-hint` : undefined}
+        aria-describedby={describedBy(id, hint, undefined)}
         onInput={({ currentTarget }) => {
           onChange(currentTarget.value);
         }}
       />
-    </div>
+    </Labelled>
   );
 }
 
