@@ -100,15 +100,15 @@ export async function call(
     },
     ...(body !== undefined && { body: isRaw ? (body as string | Bytes) : JSON.stringify(body) }),
   });
-  const text = await response.text();
-  const isJson = /[/+]json/.test(response.headers.get('content-type') ?? '');
-  const answer = {
-    status: response.status,
-    headers: response.headers,
-    body: isJson ? (JSON.parse(text) as unknown) : text,
-  };
+  const answer = await answerOf(response);
   if (!path.startsWith('//')) expectDocumented(method, path, answer);
   return answer;
+}
+
+export async function answerOf(response: Response): Promise<Answer> {
+  const { status, headers } = response;
+  const text = await response.text();
+  return { status, headers, body: /[/+]json/.test(headers.get('content-type') ?? '') ? JSON.parse(text) : text };
 }
 
 /** The answer's body as `Body`, after its status was checked: a test that goes on with an error would test nothing. */

@@ -8,7 +8,7 @@ import { createApp } from '../../../src/server/app.ts';
 import type { OidcSettings } from '../../../src/server/config.ts';
 import { roleBy } from '../../../src/server/http/oidc.ts';
 import { BY_PROVIDERS, expectDocumented, reached } from '../contract.ts';
-import { expectStatus, Stage } from '../stage.ts';
+import { answerOf, expectStatus, Stage } from '../stage.ts';
 
 let stage: Stage;
 let server: Server;
@@ -77,10 +77,7 @@ class Browser {
       headers: { cookie: this.cookies(origin) },
       ...(form && { method: 'POST', body: new URLSearchParams(form) }),
     });
-    if (origin === stage.server.url) {
-      const { status, headers } = response;
-      expectDocumented('GET', url, { status, headers, body: await response.clone().text() });
-    }
+    if (origin === stage.server.url) expectDocumented('GET', url, await answerOf(response.clone()));
     const jar = this.#jar.get(origin) ?? new Map<string, string>();
     this.#jar.set(origin, jar);
     for (const line of response.headers.getSetCookie()) {
@@ -220,8 +217,7 @@ test('while the provider does not answer, or the database, nobody gets in, and i
   const broken = createApp({ ...stage.server.ports, store }, { oidc: settings, publicUrl: stage.server.url });
   const response = await broken.request(callback, { headers: { cookie: browser.cookies(stage.server.url) } });
   expect(response.status).toBe(500);
-  const { status, headers } = response;
-  expectDocumented('GET', callback, { status, headers, body: await response.json() });
+  expectDocumented('GET', callback, await answerOf(response));
 });
 
 test('without a provider there is no such way in', async () => {

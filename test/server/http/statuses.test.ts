@@ -20,7 +20,7 @@ import { StoreError } from '../../../src/server/store.ts';
 import { BY_PLATFORMS, BY_PROVIDERS, expectDocumented, reached } from '../contract.ts';
 import { makeReader, media, nextPolicy, type TestExam, type TestReader, TestRecorder } from '../recorder.ts';
 import { SAMPLES } from '../samples.ts';
-import { call, type CallOptions, DAY_MS, expectStatus, HOUR_MS, Stage } from '../stage.ts';
+import { answerOf, call, type CallOptions, DAY_MS, expectStatus, HOUR_MS, Stage } from '../stage.ts';
 
 let stage: Stage;
 let exam: TestExam;
@@ -63,14 +63,7 @@ async function ask(name: RouteName, ports: Ports, options: AppOptions = {}): Pro
     ...sample,
     headers: { authorization: `Bearer ${token}`, ...CSRF, ...sample.headers },
   });
-  const text = await response.text();
-  const isJson = /[/+]json/.test(response.headers.get('content-type') ?? '');
-  const answer = {
-    status: response.status,
-    headers: response.headers,
-    body: isJson ? (JSON.parse(text) as unknown) : text,
-  };
-  expectDocumented(method, path({ exam, recorder }), answer);
+  expectDocumented(method, path({ exam, recorder }), await answerOf(response));
 }
 const ROUTES_OF_RECORDERS = new Set(routeRows.filter(([, { access }]) => access === 'recorder').map(([name]) => name));
 
@@ -93,11 +86,7 @@ describe('whatever the route', () => {
       const [method] = name.split(' ') as [string];
       const path = SAMPLES[name].path({ exam, recorder });
       const response = await fetch(`${starting.url}${path}`, { method });
-      expectDocumented(method, path, {
-        status: response.status,
-        headers: response.headers,
-        body: await response.json(),
-      });
+      expectDocumented(method, path, await answerOf(response));
     }
     await starting.close();
   });
@@ -252,8 +241,7 @@ describe('one by one', () => {
       ...sent,
       headers,
     });
-    const answer = { status: refused.status, headers: refused.headers, body: (await refused.json()) as unknown };
-    expectDocumented('POST', `${own}/notes`, answer);
+    expectDocumented('POST', `${own}/notes`, await answerOf(refused));
   });
 
   test('a first start, and a log that has published nothing', async () => {

@@ -12,6 +12,7 @@ import type { Policy } from '../../../crypto/format/policy.ts';
 import { audit, type AuditReport } from '../../../crypto/log/audit.ts';
 import { decodeEntry, type LogEntry } from '../../../crypto/log/entry.ts';
 import type * as api from '../../../schema/api.ts';
+import { startEmbeddedBucket } from '../../../src/server/adapters/embedded-bucket/index.ts';
 import { createS3Bucket } from '../../../src/server/adapters/s3-bucket.ts';
 import { openSqliteStore } from '../../../src/server/adapters/sqlite.ts';
 import { openSqliteVault } from '../../../src/server/adapters/vault-sqlite.ts';
@@ -44,6 +45,7 @@ type Uploads = z.infer<typeof api.uploadsResponse>['uploads'];
 
 /** The store's clock is real; the server's is real plus what the test has added. */
 export class Desk {
+  readonly address: StoreAddress;
   readonly client: S3Client;
   readonly bucketName = `desk-${newId()
     .toLowerCase()
@@ -54,8 +56,11 @@ export class Desk {
   readonly ports: Ports;
   readonly #dir = mkdtempSync(join(tmpdir(), 'zeroreel-desk-'));
   #aheadMs = 0;
+  #alsoClose: () => Promise<void> = () => Promise.resolve();
 
-  private constructor({ endpoint, region, credentials }: StoreAddress) {
+  private constructor(address: StoreAddress) {
+    this.address = address;
+    const { endpoint, region, credentials } = address;
     this.client = new S3Client({
       endpoint,
       region,
@@ -86,6 +91,19 @@ export class Desk {
       examIds: null,
       lastUsedMs: null,
     });
+    return desk;
+  }
+
+  /** On an embedded bucket in a folder of its own, which goes with the desk. */
+  static async embedded(): Promise<Desk> {
+    const dir = mkdtempSync(join(tmpdir(), 'zeroreel-bucket-'));
+    const credentials = { accessKeyId: 'AKDESK', secretAccessKey: 'SKDESK' };
+    const running = await startEmbeddedBucket({ dir, credentials });
+    const desk = await Desk.open({ endpoint: running.endpoint, region: 'us-east-1', credentials });
+    desk.#alsoClose = async () => {
+      await running.close();
+      rmSync(dir, { recursive: true, force: true });
+    };
     return desk;
   }
 
@@ -188,6 +206,7 @@ export class Desk {
     await this.vault.close();
     this.client.destroy();
     rmSync(this.#dir, { recursive: true, force: true });
+    await this.#alsoClose();
   }
 }
 

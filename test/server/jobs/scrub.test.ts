@@ -1,31 +1,20 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { DeleteObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { newId } from '../../../crypto/format/ids.ts';
-import { type RunningBucket, startEmbeddedBucket } from '../../../src/server/adapters/embedded-bucket/index.ts';
 import { objectKey } from '../../../src/server/core/names.ts';
 import { purge } from '../../../src/server/jobs/purge.ts';
 import { scrub } from '../../../src/server/jobs/scrub.ts';
 import type { TestExam } from '../recorder.ts';
 import { DAY_MS, Desk, MINUTE_MS, type TestRecording } from './desk.ts';
 
-const dir = mkdtempSync(join(tmpdir(), 'zeroreel-scrub-'));
-let running: RunningBucket;
 let desk: Desk;
 let exam: TestExam;
 
 beforeAll(async () => {
-  running = await startEmbeddedBucket({ dir, credentials: { accessKeyId: 'AKSCRUB', secretAccessKey: 'SKSCRUB' } });
-  desk = await Desk.open({ ...running, region: 'us-east-1' });
+  desk = await Desk.embedded();
   exam = await desk.exam();
 });
-afterAll(async () => {
-  await desk.close();
-  await running.close();
-  rmSync(dir, { recursive: true, force: true });
-});
+afterAll(() => desk.close());
 
 const keyOf = ({ id }: TestRecording, track: number, seq = 0) => objectKey(id, { epoch: 0, track, seq });
 

@@ -1,11 +1,7 @@
 /** A job that may do next to nothing in one run does the same in many. */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { DeleteObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { newId } from '../../../crypto/format/ids.ts';
-import { type RunningBucket, startEmbeddedBucket } from '../../../src/server/adapters/embedded-bucket/index.ts';
 import { createS3Bucket } from '../../../src/server/adapters/s3-bucket.ts';
 import { objectKey } from '../../../src/server/core/names.ts';
 import { purge } from '../../../src/server/jobs/purge.ts';
@@ -14,21 +10,14 @@ import type { Ports } from '../../../src/server/ports.ts';
 import { media, type TestExam } from '../recorder.ts';
 import { DAY_MS, Desk, MINUTE_MS, put } from './desk.ts';
 
-const dir = mkdtempSync(join(tmpdir(), 'zeroreel-sliced-'));
-let running: RunningBucket;
 let desk: Desk;
 let exam: TestExam;
 
 beforeAll(async () => {
-  running = await startEmbeddedBucket({ dir, credentials: { accessKeyId: 'AKSLICE', secretAccessKey: 'SKSLICE' } });
-  desk = await Desk.open({ ...running, region: 'us-east-1' });
+  desk = await Desk.embedded();
   exam = await desk.exam();
 });
-afterAll(async () => {
-  await desk.close();
-  await running.close();
-  rmSync(dir, { recursive: true, force: true });
-});
+afterAll(() => desk.close());
 
 /** Ports of runs that are asked to stop after so many requests to the bucket. */
 class Rationed {
@@ -40,7 +29,7 @@ class Rationed {
       this.used++;
       return undefined;
     };
-    const bucket = createS3Bucket({ ...running, region: 'us-east-1', bucket: desk.bucketName, watch: count });
+    const bucket = createS3Bucket({ ...desk.address, bucket: desk.bucketName, watch: count });
     this.ports = { ...desk.ports, bucket, budget: { isSpent: () => this.used >= most, count } };
   }
 }
