@@ -3,8 +3,9 @@ import { createHash, randomBytes } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { startEmbeddedBucket } from '../../src/server/adapters/embedded-bucket/index.ts';
 import { createS3Bucket } from '../../src/server/adapters/s3-bucket.ts';
+import { freePort } from '../free-port.ts';
 import type { Comparison, Contender, Run } from './comparison.ts';
-import { freePort, requirePrograms, type Workshop } from './programs.ts';
+import { requirePrograms, type Workshop } from './programs.ts';
 
 const AT_ONCE = 4;
 const REGION = 'us-east-1';

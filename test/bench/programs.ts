@@ -1,10 +1,10 @@
 /** Other people's programs and ours as child processes, each with the figures that the system itself took. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { freePort } from '../free-port.ts';
 import type { Run } from './comparison.ts';
 
 const ROOT = new URL('../../', import.meta.url).pathname;
@@ -181,20 +181,6 @@ export class Workshop {
 export interface Credentials {
   accessKeyId: string;
   secretAccessKey: string;
-}
-
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => {
-        if (address !== null && typeof address === 'object') resolve(address.port);
-        else reject(new Error('no port'));
-      });
-    });
-  });
 }
 
 export interface TimedRun extends Required<Pick<Run, 'seconds' | 'cpuSeconds' | 'peakMiB'>> {

@@ -7,8 +7,9 @@ import { createHash, randomBytes } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { open, readFile, rm } from 'node:fs/promises';
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
+import { freePort } from '../free-port.ts';
 import type { Comparison, Contender } from './comparison.ts';
-import { type Credentials, freePort, requirePrograms, runOf, type Workshop } from './programs.ts';
+import { type Credentials, requirePrograms, runOf, type Workshop } from './programs.ts';
 
 const REGION = 'us-east-1';
 const TRANSFERS = '4';

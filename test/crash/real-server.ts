@@ -1,9 +1,9 @@
 /** The real process on its own folder, and what its clients know: what it acknowledged, and whether that is there. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import type { z } from 'zod';
+import { freePort } from '../free-port.ts';
 import { equal, toBase64Url } from '../../crypto/format/bytes.ts';
 import type * as api from '../../schema/api.ts';
 import { type Bundle, bundle } from '../bundle.ts';
@@ -23,14 +23,6 @@ export class Refused extends Error {
     super(`${what}: found ${status}`);
     this.status = status;
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
-  const { port } = server.address() as { port: number };
-  await new Promise((closed) => server.close(closed));
-  return port;
 }
 
 export class RealServer {

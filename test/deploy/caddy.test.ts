@@ -2,26 +2,18 @@
 import { type ChildProcess, execFile, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { freePort } from '../free-port.ts';
 import { Stage } from '../server/stage.ts';
 
 const CONFIGURATION = new URL('../../scripts/deploy/Caddyfile', import.meta.url);
 const CADDY = '/usr/bin/caddy';
 const isThere = existsSync(CADDY);
 if (!isThere && process.env['ZEROREEL_REQUIRE_ALL'] === '1') throw new Error('expected Caddy');
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((closed) => server.close(closed));
-  return port;
-}
 
 describe.skipIf(!isThere)(isThere ? 'Caddy as it is configured' : 'skipped: no Caddy', () => {
   let folder: string;

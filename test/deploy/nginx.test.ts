@@ -13,10 +13,11 @@ import {
 } from 'node:fs';
 import type { IncomingHttpHeaders } from 'node:http';
 import { request } from 'node:https';
-import { type AddressInfo, connect, createServer } from 'node:net';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { freePort } from '../free-port.ts';
 import { media, TestRecorder } from '../server/recorder.ts';
 import { type RunningBucket, startEmbeddedBucket } from '../../src/server/adapters/embedded-bucket/index.ts';
 import { expectStatus, Stage } from '../server/stage.ts';
@@ -24,14 +25,6 @@ import { expectStatus, Stage } from '../server/stage.ts';
 const CONFIGURATION = new URL('../../scripts/deploy/nginx.conf', import.meta.url);
 const NGINX = ['/usr/sbin/nginx', '/usr/bin/nginx'].find((path) => existsSync(path));
 if (NGINX === undefined && process.env['ZEROREEL_REQUIRE_ALL'] === '1') throw new Error('expected nginx');
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((closed) => server.close(closed));
-  return port;
-}
 
 const isListening = (port: number): Promise<boolean> =>
   new Promise((resolve) => {
